@@ -1,0 +1,42 @@
+"""Prefixed ids that sort by creation time: ``ord_`` + 26 lower-case Crockford base-32 characters of a UUIDv7-style value.
+
+Pure: the caller brings the clock and the randomness (``offerhub.storage.unit_of_work.new_id`` does).
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+UserId = NewType("UserId", str)
+WalletId = NewType("WalletId", str)
+OrderId = NewType("OrderId", str)
+MilestoneId = NewType("MilestoneId", str)
+EscrowId = NewType("EscrowId", str)
+OperationId = NewType("OperationId", str)
+IntentId = NewType("IntentId", str)
+AttemptId = NewType("AttemptId", str)
+DepositId = NewType("DepositId", str)
+EventId = NewType("EventId", str)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ENTROPY_BYTES = 10
+
+
+def compose_id(prefix: str, unix_ms: int, entropy: bytes) -> str:
+    """Build an id from 48 bits of time and 80 bits of entropy."""
+    if len(entropy) != ENTROPY_BYTES:
+        raise ValueError("an id takes ten bytes of entropy")
+    value = (unix_ms << 80) | int.from_bytes(entropy)
+    return f"{prefix}_" + "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def order_workflow_id(order_id: str) -> str:
+    return f"order/{order_id}"
+
+
+def escrow_workflow_id(escrow_id: str) -> str:
+    return f"escrow/{escrow_id}"
+
+
+def release_workflow_id(order_id: str) -> str:
+    return f"release/{order_id}"

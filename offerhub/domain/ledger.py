@@ -1,0 +1,87 @@
+"""Double-entry postings: balanced sets of integer entries between named accounts (``model.md`` §3).
+
+A posting is unique by ``(reference, kind)``, so booking the same thing again finds the first booking.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offerhub.domain.errors import LedgerMismatchError
+from offerhub.domain.fees import ReleaseSplit
+
+PLATFORM_REVENUE = "platform:revenue"
+PROTOCOL_FEES = "protocol:fees"
+WORLD_STELLAR = "world:stellar"
+
+
+def available(user_id: str) -> str:
+    return f"user:{user_id}:available"
+
+
+def reserved(user_id: str) -> str:
+    return f"user:{user_id}:reserved"
+
+
+def in_escrow(escrow_id: str) -> str:
+    return f"escrow:{escrow_id}"
+
+
+def may_go_negative(account: str) -> bool:
+    """Only the outside world owes us without limit."""
+    return account.startswith("world:")
+
+
+@dataclass(frozen=True)
+class Entry:
+    account: str
+    amount_stroops: int
+
+
+@dataclass(frozen=True)
+class Posting:
+    """Entries that sum to zero, none of them zero. ``transaction_hash`` is the chain's evidence where there is one."""
+
+    reference: str
+    kind: str
+    entries: tuple[Entry, ...]
+    transaction_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(entry.amount_stroops for entry in self.entries) != 0:
+            raise LedgerMismatchError(f"posting {self.reference}/{self.kind} does not balance")
+        if len(self.entries) < 2 or any(entry.amount_stroops == 0 for entry in self.entries):
+            raise LedgerMismatchError(f"posting {self.reference}/{self.kind} has an empty entry")
+
+
+def deposit(deposit_id: str, user_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
+    return _move(deposit_id, "deposit", WORLD_STELLAR, available(user_id), amount_stroops, transaction_hash)
+
+
+def reserve(order_id: str, buyer_id: str, amount_stroops: int) -> Posting:
+    return _move(order_id, "reserve", available(buyer_id), reserved(buyer_id), amount_stroops)
+
+
+def unreserve(order_id: str, buyer_id: str, amount_stroops: int) -> Posting:
+    return _move(order_id, "unreserve", reserved(buyer_id), available(buyer_id), amount_stroops)
+
+
+def fund(escrow_id: str, buyer_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
+    return _move(escrow_id, "fund", reserved(buyer_id), in_escrow(escrow_id), amount_stroops, transaction_hash)
+
+
+def release(escrow_id: str, seller_id: str, split: ReleaseSplit, transaction_hash: str) -> Posting:
+    """What the contract paid out, to the stroop; parts that are zero have no entry."""
+    parts = (
+        Entry(in_escrow(escrow_id), -split.amount_stroops),
+        Entry(available(seller_id), split.receiver_stroops),
+        Entry(PLATFORM_REVENUE, split.platform_fee_stroops),
+        Entry(PROTOCOL_FEES, split.protocol_fee_stroops),
+    )
+    return Posting(escrow_id, "release", tuple(part for part in parts if part.amount_stroops), transaction_hash)
+
+
+def _move(reference: str, kind: str, source: str, target: str, amount_stroops: int, transaction_hash: str | None = None) -> Posting:
+    if amount_stroops <= 0:
+        raise LedgerMismatchError(f"posting {reference}/{kind} moves nothing")
+    return Posting(reference, kind, (Entry(source, -amount_stroops), Entry(target, amount_stroops)), transaction_hash)
