@@ -1,0 +1,49 @@
+"""From an invocation to the contract code it names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sandbox.contracts import asset_contract, factory, single_release
+from sandbox.contracts.call import Authorization, Call, invoke_contract_args
+from sandbox.contracts.interface import ContractFailure, ContractResult, Invocation, World
+from sandbox.contracts.values import UnexpectedValue
+from sandbox.trustless.identity import escrow_wasm_hash, factory_contract_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stellar_sdk import xdr
+
+
+def execute(invocation: Invocation, world: World) -> ContractResult:
+    """Run one call; ``ContractFailure`` means the ledger must forget every change made through ``world``."""
+    code = _code(invocation, world)
+    function = code.get(invocation.function)
+    if function is None:
+        raise ContractFailure(invocation.contract_id, "Error(WasmVm, MissingValue)", None)
+    frame = invoke_contract_args(invocation.contract_id, invocation.function, invocation.args).to_xdr_bytes()
+    call = Call(
+        world=world,
+        authorization=Authorization(invocation),
+        network_passphrase=invocation.network_passphrase,
+        contract_id=invocation.contract_id,
+        function=invocation.function,
+        args=invocation.args,
+        frames=(frame,),
+    )
+    try:
+        return ContractResult(return_value=function(call), events=call.events)
+    except UnexpectedValue as error:
+        raise ContractFailure(invocation.contract_id, f"Error(Value, UnexpectedType): {error}", None) from error
+
+
+def _code(invocation: Invocation, world: World) -> Mapping[str, Callable[[Call], xdr.SCVal]]:
+    if invocation.contract_id == factory_contract_id(invocation.network_passphrase):
+        return factory.FUNCTIONS
+    instance = world.instance(invocation.contract_id)
+    if instance is not None and instance.wasm_hash == escrow_wasm_hash(invocation.network_passphrase):
+        return single_release.FUNCTIONS
+    if world.is_asset_contract(invocation.contract_id):
+        return asset_contract.FUNCTIONS
+    raise ContractFailure(invocation.contract_id, "Error(Storage, MissingValue)", None)
