@@ -49,9 +49,7 @@ MESSAGES = {
     EscrowError.EscrowNotFound: "Escrow not found",
     EscrowError.OnlyReleaseSignerCanReleaseEarnings: "Only the release signer can release the escrow earnings",
     EscrowError.EscrowNotCompleted: "The escrow must be completed to release earnings",
-    EscrowError.EscrowBalanceNotEnoughToSendEarnings: (
-        "The escrow balance must be equal to the amount of earnings defined for the escrow"
-    ),
+    EscrowError.EscrowBalanceNotEnoughToSendEarnings: ("The escrow balance must be equal to the amount of earnings defined for the escrow"),
     EscrowError.OnlyPlatformAddressExecuteThisFunction: "Only the platform address should be able to execute this function",
     EscrowError.OnlyServiceProviderChangeMilstoneStatus: "Only the service provider can change milestone status",
     EscrowError.NoMilestoneDefined: "Escrow initialized without milestone",
@@ -68,9 +66,7 @@ MESSAGES = {
     EscrowError.MilestoneHasAlreadyBeenApproved: "You cannot approve a milestone that has already been approved previously",
     EscrowError.EmptyMilestoneStatus: "The milestone status cannot be empty",
     EscrowError.PlatformFeeTooHigh: "The platform fee cannot exceed 99%",
-    EscrowError.FlagsMustBeFalse: (
-        "All flags (approved, disputed, released) must be false in order to execute this function."
-    ),
+    EscrowError.FlagsMustBeFalse: ("All flags (approved, disputed, released) must be false in order to execute this function."),
     EscrowError.EscrowPropertiesMismatch: "The provided escrow properties do not match the stored escrow.",
     EscrowError.EscrowAlreadyReleased: "The escrow funds have been released.",
     EscrowError.AmountsToBeTransferredShouldBePositive: "None of the amounts to be transferred should be less or equal than 0.",

@@ -24,6 +24,11 @@ def escrow_wasm_hash(network_passphrase: str) -> bytes:
     return _derive(network_passphrase, "wasm")
 
 
+@cache
+def factory_wasm_hash(network_passphrase: str) -> bytes:
+    return _derive(network_passphrase, "factory-wasm")
+
+
 def api_key(network_passphrase: str) -> str:
     return f"sandbox.{_derive(network_passphrase, 'api-key').hex()}"
 

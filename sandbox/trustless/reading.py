@@ -1,0 +1,79 @@
+"""The read endpoints: escrows from the index (or checked against the chain) and balances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox.contracts.escrow_record import Escrow, as_escrow
+from sandbox.contracts.single_release import ESCROW_KEY
+from sandbox.trustless.documents import decode_state, indexed_document, status_of, validated_document
+from sandbox.trustless.exact_json import units
+from sandbox.trustless.refusal import ESCROW_NOT_FOUND, bad_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sandbox.trustless.index import EscrowIndex, IndexedEscrow
+    from sandbox.trustless.ports import Ledger
+
+MAX_BALANCES = 20
+PAGE_SIZE = 50
+ROLES = frozenset({"approver", "serviceProvider", "platformAddress", "releaseSigner", "disputeResolver", "receiver"})
+
+
+@dataclass(frozen=True)
+class EscrowReader:
+    ledger: Ledger
+    index: EscrowIndex
+
+    def by_contract_ids(self, contract_ids: Sequence[str], *, validate_on_chain: bool) -> list[dict[str, object]]:
+        """Ids the index does not know are left out without a word, as on the real API."""
+        found = [self.index.escrow(contract_id) for contract_id in contract_ids]
+        return [self._document(row, validate_on_chain=validate_on_chain) for row in found if row is not None]
+
+    def by_signer(self, query: Mapping[str, str]) -> list[dict[str, object]]:
+        return self._page(self.index.by_signer(query.get("signer", "")), query)
+
+    def by_role(self, query: Mapping[str, str]) -> list[dict[str, object]]:
+        role, address = query.get("role", ""), query.get("roleAddress", "")
+        if role == "signer":
+            return self._page(self.index.by_signer(address), query)
+        if role not in ROLES:
+            raise bad_request("role must be one of " + ", ".join(sorted(ROLES | {"signer"})))
+        return self._page(self.index.by_role(role, address), query)
+
+    def balances(self, addresses: Sequence[str]) -> list[dict[str, object]]:
+        if len(addresses) > MAX_BALANCES:
+            raise bad_request("You have requested too many escrows")
+        return [{"address": address, "balance": units(self._chain_state(address)[1])} for address in addresses]
+
+    def _page(self, rows: list[IndexedEscrow], query: Mapping[str, str]) -> list[dict[str, object]]:
+        page = query.get("page", "1")
+        if not page.isdecimal() or int(page) < 1:
+            raise bad_request("page must be a positive number")
+        chosen = [row for row in rows if _matches(decode_state(row.state), query)]
+        if query.get("orderDirection", "desc") == "desc":
+            chosen.reverse()
+        start = (int(page) - 1) * PAGE_SIZE
+        validate_on_chain = query.get("validateOnChain") == "true"
+        return [self._document(row, validate_on_chain=validate_on_chain) for row in chosen[start : start + PAGE_SIZE]]
+
+    def _document(self, row: IndexedEscrow, *, validate_on_chain: bool) -> dict[str, object]:
+        if not validate_on_chain:
+            return indexed_document(row)
+        escrow, balance_stroops = self._chain_state(row.contract_id)
+        return validated_document(row, escrow, balance_stroops)
+
+    def _chain_state(self, contract_id: str) -> tuple[Escrow, int]:
+        instance = self.ledger.contract_instance(contract_id)
+        if instance is None or ESCROW_KEY not in instance.storage:
+            raise bad_request(ESCROW_NOT_FOUND)
+        escrow = as_escrow(instance.storage[ESCROW_KEY])
+        return escrow, self.ledger.token_balance(escrow.trustline, contract_id)
+
+
+def _matches(escrow: Escrow, query: Mapping[str, str]) -> bool:
+    """Filters by engagement, title and status; the other filters of the real API are not offered."""
+    wanted = {"engagementId": escrow.engagement_id, "title": escrow.title, "status": status_of(escrow)}
+    return all(query.get(name, actual) == actual for name, actual in wanted.items())

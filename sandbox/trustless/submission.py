@@ -1,0 +1,102 @@
+"""Signed transactions sent through the API, and news of those that were sent elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox.contracts.single_release import ESCROW_KEY
+from sandbox.trustless.documents import api_roles, decode_state, escrow_fields
+from sandbox.trustless.envelope import transaction_hash
+from sandbox.trustless.index import Build, EscrowIndex, IndexedEscrow
+from sandbox.trustless.refusal import SEND_FAILED, SEND_UNFINISHED, bad_request, failure_text, send_failed
+
+if TYPE_CHECKING:
+    from sandbox.trustless.ports import Ledger, SubmissionOutcome
+
+SENT = "The transaction has been successfully sent to the Stellar network"
+UPDATED = "The escrow has been updated successfully"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Sends transactions and keeps the index in step with those it is told of."""
+
+    ledger: Ledger
+    index: EscrowIndex
+
+    async def send(self, signed_xdr: str) -> dict[str, object]:
+        """Answers like the real API: no hash, and for a deploy the new contract's id and escrow."""
+        try:
+            inner_hash = transaction_hash(signed_xdr, self.ledger.network_passphrase)
+        except Exception as error:  # the XDR reader raises what its layers raise: binascii, xdrlib3, ValueError
+            raise bad_request("signedXdr is not a transaction envelope") from error
+        try:
+            outcome = await self.ledger.submit(signed_xdr)
+        except TimeoutError as error:
+            raise send_failed(SEND_UNFINISHED) from error
+        _demand_success(outcome)
+        answer: dict[str, object] = {"status": "SUCCESS", "message": SENT}
+        build = self.index.build(inner_hash)
+        if build is not None and build.asset_code is not None and build.asset_issuer is not None:
+            state = self._learn_deploy(build, build.asset_code, build.asset_issuer)
+            answer |= {"contractId": build.contract_id}
+            answer |= {"escrow": escrow_fields(decode_state(state), build.asset_code, build.asset_issuer)}
+        elif build is not None:
+            self._refresh(build.contract_id)
+        return answer
+
+    def update_from_hash(self, given_hash: str) -> dict[str, object]:
+        """Repairs what the index knows of an escrow; a deploy it never sent stays unknown to it."""
+        applied = self.ledger.transaction(given_hash.lower())
+        if applied is None:
+            return _failed("Transaction not found on the Stellar network")
+        if not applied.successful:
+            return _failed("The transaction was not successful")
+        build = self.index.build(transaction_hash(applied.envelope_xdr, self.ledger.network_passphrase))
+        if build is None or self.index.escrow(build.contract_id) is None:
+            return _failed("Escrow not found")
+        self._refresh(build.contract_id)
+        return {"status": "SUCCESS", "message": UPDATED}
+
+    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str) -> bytes:
+        state, balance_stroops = self._chain_state(build.contract_id)
+        now = self.ledger.now()
+        escrow = IndexedEscrow(
+            contract_id=build.contract_id,
+            signer=build.signer,
+            asset_code=asset_code,
+            asset_issuer=asset_issuer,
+            state=state,
+            balance_stroops=balance_stroops,
+            created_at=now,
+            updated_at=now,
+        )
+        self.index.add_escrow(escrow, api_roles(decode_state(state)))
+        return state
+
+    def _refresh(self, contract_id: str) -> None:
+        state, balance_stroops = self._chain_state(contract_id)
+        self.index.update_escrow(contract_id, state, balance_stroops, self.ledger.now())
+
+    def _chain_state(self, contract_id: str) -> tuple[bytes, int]:
+        instance = self.ledger.contract_instance(contract_id)
+        if instance is None:
+            raise LookupError(f"applied transaction left no contract {contract_id}")
+        state = instance.storage[ESCROW_KEY].to_xdr_bytes()
+        return state, self.ledger.token_balance(decode_state(state).trustline, contract_id)
+
+
+def _demand_success(outcome: SubmissionOutcome) -> None:
+    """A raw Stellar code where the network refused to take it, the contract's words where it failed on the ledger."""
+    if outcome.successful:
+        return
+    if outcome.contract_failure is not None:
+        raise send_failed(failure_text(outcome.contract_failure))
+    if outcome.transaction_code == "tx_failed":
+        raise send_failed(SEND_FAILED)
+    raise bad_request(f"Transaction submission failed: {outcome.transaction_code}")
+
+
+def _failed(message: str) -> dict[str, object]:
+    return {"status": "FAILED", "message": message}
