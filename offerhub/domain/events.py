@@ -1,0 +1,97 @@
+"""The event catalogue: every type with the fields of its payload, as data (``model.md`` §4).
+
+``docs/reference/events.md`` and the OpenAPI document are made from it; an event that does not match is a bug and raises at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EventType:
+    """Required and optional payload fields, all strings or null unless listed in ``FIELD_SCHEMAS``."""
+
+    aggregate: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+
+
+_ORDER = ("orderId", "status", "buyerId", "sellerId", "amount")
+_BALANCE = ("userId", "amount", "source", "available", "reserved")
+_ESCROW = ("escrowId", "orderId", "status", "contractId")
+
+CATALOGUE: Mapping[str, EventType] = {
+    "user.created": EventType("User", ("userId", "externalUserId", "type")),
+    "user.updated": EventType("User", ("userId", "externalUserId", "type", "status")),
+    "wallet.created": EventType("Wallet", ("walletId", "userId", "publicKey")),
+    "wallet.ready": EventType("Wallet", ("walletId", "userId", "publicKey")),
+    "balance.credited": EventType("Balance", _BALANCE, ("transactionHash", "orderId", "depositId")),
+    "balance.debited": EventType("Balance", _BALANCE, ("transactionHash", "orderId")),
+    "balance.reserved": EventType("Balance", _BALANCE, ("orderId",)),
+    "balance.released": EventType("Balance", _BALANCE, ("orderId",)),
+    "order.created": EventType("Order", _ORDER, ("clientOrderRef",)),
+    "order.funds_reserved": EventType("Order", _ORDER),
+    "order.escrow_creating": EventType("Order", _ORDER),
+    "order.escrow_funding": EventType("Order", _ORDER, ("contractId",)),
+    "order.escrow_funded": EventType("Order", _ORDER, ("contractId", "transactionHash")),
+    "order.in_progress": EventType("Order", _ORDER),
+    "order.release_requested": EventType("Order", _ORDER),
+    "order.released": EventType("Order", _ORDER, ("transactionHash", "sellerAmount", "platformFee", "protocolFee")),
+    "order.canceled": EventType("Order", _ORDER, ("reason",)),
+    "order.closed": EventType("Order", (*_ORDER, "finalStatus")),
+    "order.operation_failed": EventType("Order", (*_ORDER, "operationId", "code", "message")),
+    "escrow.created": EventType("Escrow", _ESCROW, ("transactionHash",)),
+    "escrow.funding_started": EventType("Escrow", _ESCROW),
+    "escrow.funded": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
+    "escrow.released": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
+    "ledger.mismatch": EventType("Operation", ("operationId", "expected", "found"), ("transactionHash",)),
+    "signing.refused": EventType("Operation", ("operationId", "intentId", "field", "expected", "found")),
+    "api_key.created": EventType("ApiKey", ("keyId", "name")),
+    "api_key.revoked": EventType("ApiKey", ("keyId", "name")),
+}
+
+BALANCE_SOURCES = ("stellar_deposit", "escrow_funding", "escrow_release", "order_reservation", "reservation_canceled")
+
+AMOUNT_FIELDS = frozenset({"amount", "available", "reserved", "sellerAmount", "platformFee", "protocolFee"})
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact, written in the transaction that makes it true. ``user_ids`` are the users who may see it."""
+
+    type: str
+    aggregate_id: str
+    payload: Mapping[str, Any]
+    user_ids: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        definition = CATALOGUE[self.type]
+        missing = [name for name in definition.required if name not in self.payload]
+        unknown = self.payload.keys() - set(definition.required) - set(definition.optional)
+        if missing or unknown:
+            raise ValueError(f"event {self.type}: missing {missing}, unknown {sorted(unknown)}")
+
+    @property
+    def aggregate_type(self) -> str:
+        return CATALOGUE[self.type].aggregate
+
+
+def payload_schema(event_type: str) -> dict[str, Any]:
+    """The JSON schema of a type's payload."""
+    definition = CATALOGUE[event_type]
+    names = (*definition.required, *definition.optional)
+    return {
+        "type": "object",
+        "properties": {name: _field_schema(name) for name in names},
+        "required": list(definition.required),
+        "additionalProperties": False,
+    }
+
+
+def _field_schema(name: str) -> dict[str, Any]:
+    if name in AMOUNT_FIELDS:
+        return {"type": "string", "pattern": r"^\d+\.\d{2,7}$"}
+    return {"type": ["string", "null"]}

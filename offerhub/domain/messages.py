@@ -1,0 +1,154 @@
+"""What travels between API, workflows and activities: one dataclass in, one out. No secrets, ever; envelopes are fine.
+
+Fields are only added, with defaults, so that histories of older releases replay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+ORDERS_QUEUE = "orders"
+TRUSTLESS_QUEUE = "trustless"
+CUSTODY_QUEUE = "custody"
+STREAMS_QUEUE = "streams"
+
+
+@dataclass(frozen=True)
+class OrderInput:
+    """Starts ``order/<id>``."""
+
+    order_id: str
+
+
+@dataclass(frozen=True)
+class OrderMessage:
+    """Signal to an order's workflow: carry out this operation, or (without one) look at the order again."""
+
+    operation_id: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class OrderView:
+    """What an operator sees of an order; amounts are decimal strings, except the search attribute's stroops."""
+
+    order_id: str
+    title: str
+    state: str
+    buyer_id: str
+    seller_id: str
+    amount: str
+    amount_stroops: int
+    final_status: str = ""
+    escrow_id: str = ""
+    escrow_state: str = ""
+    contract_id: str = ""
+    deploy_hash: str = ""
+    fund_hash: str = ""
+    release_hash: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step ready to be carried out. ``via`` is ``horizon`` or ``trustless`` (deploys)."""
+
+    intent_id: str
+    action: str
+    summary: str
+    via: str
+
+
+@dataclass(frozen=True)
+class OperationPlan:
+    """What a verb's child workflow is started with."""
+
+    operation_id: str
+    kind: str
+    order: OrderView
+    steps: list[PlannedStep] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An unsigned envelope that has passed the comparison, or the open attempt an earlier run left behind."""
+
+    intent_id: str
+    envelope: str = ""
+    attempt: SignedAttempt | None = None
+
+
+@dataclass(frozen=True)
+class SignedAttempt:
+    attempt_id: str
+    intent_id: str
+    inner_hash: str
+    via: str
+
+
+class StepStatus(StrEnum):
+    APPLIED = "applied"
+    REFUSED = "refused"
+    DEAD = "dead"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True)
+class Movement:
+    """USDC the chain moved, between strkeys."""
+
+    sender: str
+    recipient: str
+    amount_stroops: int
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """How one envelope ended. ``reason`` is a sentence for people, ``code`` the contract's or network's own word."""
+
+    status: StepStatus
+    attempt_id: str = ""
+    inner_hash: str = ""
+    ledger: int = 0
+    code: str = ""
+    reason: str = ""
+    movements: list[Movement] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """All steps of an operation applied: what to book."""
+
+    operation_id: str
+    kind: str
+    last: StepOutcome
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An operation that cannot go on: what to tell the marketplace."""
+
+    operation_id: str
+    kind: str
+    code: str
+    message: str
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BookingResult:
+    """``mismatch`` is empty when the books took what the chain did; else the sentence for the operator."""
+
+    order: OrderView
+    mismatch: str = ""
+
+
+@dataclass(frozen=True)
+class StockReport:
+    """What the wallet stock looks like: ``batch`` lists the public keys of the batch to activate, empty when none is due."""
+
+    ready: int
+    waiting_users: int
+    batch_id: str = ""
+    batch: list[str] = field(default_factory=list)
+    sponsor: str = ""

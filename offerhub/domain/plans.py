@@ -1,0 +1,78 @@
+"""Which chain transactions carry out an operation, in order, and who signs each: a verb is a plan, nothing more.
+
+Refund, dispute and split are further plans over the same steps' machinery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from offerhub.domain.states import MilestoneState
+
+
+class OperationKind(StrEnum):
+    """The verbs that reach the chain."""
+
+    ESCROW_CREATION = "escrow_creation"
+    ESCROW_FUNDING = "escrow_funding"
+    RELEASE = "release"
+
+
+class Action(StrEnum):
+    DEPLOY = "deploy"
+    FUND = "fund"
+    COMPLETE_MILESTONE = "complete_milestone"
+    APPROVE_MILESTONE = "approve_milestone"
+    RELEASE = "release"
+
+
+class Party(StrEnum):
+    """Whose account is source and signer of a step."""
+
+    BUYER = "buyer"
+    SELLER = "seller"
+    SIGNER = "signer"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One transaction of a plan. ``milestone_index`` is the 0-based position on the contract, where the action has one."""
+
+    action: Action
+    party: Party
+    milestone_index: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.action.value if self.milestone_index is None else f"{self.action.value}:{self.milestone_index}"
+
+
+MOVES_MONEY = frozenset({Action.FUND, Action.RELEASE})
+
+
+def plan(kind: OperationKind, milestones: Sequence[MilestoneState]) -> tuple[Step, ...]:
+    """The steps still to be done for ``kind``, given what the contract already records of each milestone."""
+    match kind:
+        case OperationKind.ESCROW_CREATION:
+            return (Step(Action.DEPLOY, Party.SIGNER),)
+        case OperationKind.ESCROW_FUNDING:
+            return (Step(Action.FUND, Party.BUYER),)
+        case OperationKind.RELEASE:
+            return (*_approvals(milestones), Step(Action.RELEASE, Party.BUYER))
+
+
+def _approvals(milestones: Sequence[MilestoneState]) -> list[Step]:
+    steps: list[Step] = []
+    for index, state in enumerate(milestones):
+        if state is MilestoneState.OPEN:
+            steps.append(Step(Action.COMPLETE_MILESTONE, Party.SELLER, index))
+        if state in (MilestoneState.OPEN, MilestoneState.COMPLETED):
+            steps.append(Step(Action.APPROVE_MILESTONE, Party.BUYER, index))
+    return steps
+
+
+def intent_id(operation_id: str, step: Step) -> str:
+    """Stable for ever: the same step of the same operation is the same intent, however often it is tried."""
+    return f"{operation_id}/{step.name}"

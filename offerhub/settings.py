@@ -1,0 +1,97 @@
+"""All configuration, typed, from the environment only. Starting with a bad or missing combination is refused, naming the variable."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TESTNET_PASSPHRASE = "Test SDF Network ; September 2015"
+MAINNET_PASSPHRASE = "Public Global Stellar Network ; September 2015"
+
+_KNOWN: dict[str, dict[str, str]] = {
+    "testnet": {
+        "network_passphrase": TESTNET_PASSPHRASE,
+        "horizon_url": "https://horizon-testnet.stellar.org",
+        "friendbot_url": "https://friendbot.stellar.org",
+        "usdc_issuer": "GBBD47IF6LWK7P7MDEVSCWR7DPUWV3NY3DTQEVFL4NAT4AQH3ZLLFLA5",
+        "trustless_work_url": "https://dev.api.trustlesswork.com",
+        "trustless_work_fee_address": "GA6KH5VWPCHBOEF63X57SPX6T4H366YFFKKGCVDBTXT2N7JVL6PJCK7G",
+    },
+    "mainnet": {
+        "network_passphrase": MAINNET_PASSPHRASE,
+        "horizon_url": "https://horizon.stellar.org",
+        "usdc_issuer": "GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN",
+        "trustless_work_url": "https://api.trustlesswork.com",
+        "trustless_work_fee_address": "GBWWSOATPLIC72ZBOIM7WJCT7VCAHNWW4QUBZ2H4FORMCCIUM5ZVKSZN",
+    },
+}
+
+
+class Settings(BaseSettings):
+    """One instance per process, made by the composition roots; nobody else reads the environment."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: int = 4000
+    database_url: str
+    redis_url: str
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "offerhub"
+    worker_roles: str = "orders,trustless,custody,streams"
+
+    stellar_network: Literal["sandbox", "testnet", "mainnet"] = "sandbox"
+    network_passphrase: str = ""
+    horizon_url: str = ""
+    friendbot_url: str = ""
+    usdc_issuer: str = ""
+    trustless_work_url: str = ""
+    trustless_work_api_key: str = Field(default="", repr=False)
+    trustless_work_factory: str = ""
+    trustless_work_wasm_hash: str = ""
+    trustless_work_fee_address: str = ""
+    trustless_work_requests_per_minute: int = Field(default=50, ge=0)
+
+    platform_fee_bps: int = Field(default=0, ge=0, le=9_900)
+    platform_signers: int = Field(default=4, ge=1, le=100)
+    wallet_stock: int = Field(default=19, ge=1, le=10_000)
+    max_fee_stroops: int = Field(default=20_000_000, ge=100)
+    outbox_background_per_second: int = Field(default=10, ge=1)
+
+    offerhub_master_key: str = Field(default="", repr=False)
+    wallet_encryption_key: str = Field(default="", repr=False)
+    wallet_encryption_key_file: str = ""
+    log_level: str = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Settings:
+        for name, value in _KNOWN.get(self.stellar_network, {}).items():
+            if name == "network_passphrase" or not getattr(self, name):
+                setattr(self, name, value)
+        needed = ["network_passphrase", "horizon_url", "usdc_issuer", "trustless_work_url", "trustless_work_api_key"]
+        needed += ["trustless_work_factory", "trustless_work_wasm_hash", "trustless_work_fee_address"]
+        missing = [name.upper() for name in needed if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"set {', '.join(missing)} for STELLAR_NETWORK={self.stellar_network}")
+        unknown = self.roles - {"orders", "trustless", "custody", "streams"}
+        if unknown:
+            raise ValueError(f"WORKER_ROLES knows orders, trustless, custody and streams, not {', '.join(sorted(unknown))}")
+        return self
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset(role.strip() for role in self.worker_roles.split(",") if role.strip())
+
+
+def load_settings() -> Settings:
+    """Read the environment or end the process with one line that names what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as problem:
+        lines = [f"{'.'.join(str(part) for part in error['loc']).upper() or 'settings'}: {error['msg']}" for error in problem.errors()]
+        print("configuration: " + "; ".join(lines), file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,36 @@
+"""Which network we are on and the identities on it that money depends on: configuration, never an answer of an API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from stellar_sdk import Asset
+
+USDC_CODE = "USDC"
+
+
+@dataclass(frozen=True)
+class StellarNetwork:
+    """``escrow_wasm_hash`` is hex. ``protocol_fee_address`` is the account to which a release pays Trustless Work's share."""
+
+    passphrase: str
+    usdc_issuer: str
+    factory_contract: str
+    escrow_wasm_hash: str
+    protocol_fee_address: str
+    friendbot_url: str | None = None
+
+    @cached_property
+    def id(self) -> bytes:
+        return sha256(self.passphrase.encode()).digest()
+
+    @cached_property
+    def usdc(self) -> Asset:
+        return Asset(USDC_CODE, self.usdc_issuer)
+
+    @cached_property
+    def usdc_contract(self) -> str:
+        """The id of the asset's own contract, computed from the asset: nobody else is asked for it."""
+        return self.usdc.contract_id(self.passphrase)

@@ -1,0 +1,222 @@
+"""The security boundary of the product: is this envelope, to the byte, the call our own order asks for?
+
+Trustless Work builds the escrow envelopes and we sign them, so a hostile or broken answer must not get past this file. Every part of
+the envelope is compared with ``expected.py``; what is not compared is bounded (fees, time, sequence) and what is neither is refused.
+Whatever the bytes are, the only exception for them is ``IntentMismatchError``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stellar_sdk import Address, StrKey, xdr
+
+from offerhub.domain.errors import IntentMismatchError
+from offerhub.domain.intents import DeployEscrow, EscrowIntent, FundEscrow, ReleaseFunds
+from offerhub.stellar.difference import first_difference, shown
+from offerhub.stellar.envelope import decode_envelope, inner_hash
+from offerhub.stellar.expected import SALT_BYTES, BuilderChoices, ExpectedCall, authorization, expected_call
+from offerhub.stellar.network import StellarNetwork
+
+
+@dataclass(frozen=True)
+class EnvelopeBounds:
+    """``now_unix`` is ledger time. ``sequence`` None accepts any: the caller compares it with the account before it signs."""
+
+    sequence: int | None
+    now_unix: int
+    max_fee_stroops: int
+    max_window_s: int = 300
+    min_remaining_s: int = 20
+
+
+@dataclass(frozen=True)
+class VerifiedEnvelope:
+    """An unsigned envelope that passed; ``contract_id`` is the escrow's, derived from factory and salt for a deployment."""
+
+    envelope_xdr: str
+    inner_hash: str
+    source: str
+    sequence: int
+    max_time: int
+    fee_stroops: int
+    contract_id: str
+
+
+def verify_envelope(network: StellarNetwork, intent: EscrowIntent, envelope_xdr: str, bounds: EnvelopeBounds) -> VerifiedEnvelope:
+    """Raise ``IntentMismatchError`` at the first difference. Time and sequence are judged by ``bounds`` alone."""
+    raw, transaction = _parse(envelope_xdr)
+    _check_source(transaction, intent.source)
+    max_time = _check_time(transaction.cond, bounds)
+    sequence = _check_sequence(transaction, bounds)
+    _require("memo", xdr.MemoType.MEMO_NONE.name, transaction.memo.type.name)
+    operation, found = _only_call(transaction)
+    if operation.source_account is not None:
+        _require("operation.source", intent.source, _account(operation.source_account))
+    call = _check_call(network, intent, found)
+    _check_authorization(operation, call, found)
+    _check_resources(network, transaction, call, bounds)
+    return VerifiedEnvelope(
+        envelope_xdr=envelope_xdr,
+        inner_hash=inner_hash(network, raw).hex(),
+        source=intent.source,
+        sequence=sequence,
+        max_time=max_time,
+        fee_stroops=transaction.fee.uint32,
+        contract_id=call.escrow_contract,
+    )
+
+
+def _parse(envelope_xdr: str) -> tuple[bytes, xdr.Transaction]:
+    try:
+        raw = decode_envelope(envelope_xdr)
+        envelope = xdr.TransactionEnvelope.from_xdr_bytes(raw)
+        canonical = envelope.to_xdr_bytes() == raw
+    except Exception as error:  # noqa: BLE001 - the parser meets hostile bytes; whatever it trips over is a refusal
+        raise IntentMismatchError("envelope", "a transaction envelope", f"{type(error).__name__}: {error}"[:200]) from None
+    _require("envelope.type", xdr.EnvelopeType.ENVELOPE_TYPE_TX.name, envelope.type.name)
+    _require("envelope.canonical", expected=True, found=canonical)
+    if envelope.v1 is None:
+        raise IntentMismatchError("envelope", "a transaction", None)
+    _require("signatures", 0, len(envelope.v1.signatures))
+    return raw, envelope.v1.tx
+
+
+def _check_source(transaction: xdr.Transaction, source: str) -> None:
+    _require("source", source, _account(transaction.source_account))
+
+
+def _check_time(preconditions: xdr.Preconditions, bounds: EnvelopeBounds) -> int:
+    """Time bounds are the only precondition allowed: without a close end an envelope could lie in wait after it was signed."""
+    _require("preconditions", xdr.PreconditionType.PRECOND_TIME.name, preconditions.type.name)
+    if preconditions.time_bounds is None:
+        raise IntentMismatchError("preconditions", "time bounds", None)
+    min_time = preconditions.time_bounds.min_time.time_point.uint64
+    max_time = preconditions.time_bounds.max_time.time_point.uint64
+    _require_range("min_time", min_time, 0, bounds.now_unix)
+    _require_range("max_time", max_time, bounds.now_unix + bounds.min_remaining_s, bounds.now_unix + bounds.max_window_s)
+    return max_time
+
+
+def _check_sequence(transaction: xdr.Transaction, bounds: EnvelopeBounds) -> int:
+    sequence = transaction.seq_num.sequence_number.int64
+    if bounds.sequence is not None:
+        _require("sequence", bounds.sequence, sequence)
+    _require_range("sequence", sequence, 1, 2**63 - 1)
+    return sequence
+
+
+def _only_call(transaction: xdr.Transaction) -> tuple[xdr.Operation, xdr.InvokeContractArgs]:
+    _require("operations", 1, len(transaction.operations))
+    operation = transaction.operations[0]
+    _require("operation.type", xdr.OperationType.INVOKE_HOST_FUNCTION.name, operation.body.type.name)
+    host_function = operation.body.invoke_host_function_op.host_function if operation.body.invoke_host_function_op else None
+    if host_function is None:
+        raise IntentMismatchError("operation", "a host function", None)
+    _require("host_function.type", xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT.name, host_function.type.name)
+    if host_function.invoke_contract is None:
+        raise IntentMismatchError("host_function", "a contract call", None)
+    return operation, host_function.invoke_contract
+
+
+def _check_call(network: StellarNetwork, intent: EscrowIntent, found: xdr.InvokeContractArgs) -> ExpectedCall:
+    call = expected_call(network, intent, _choices(intent, found.args))
+    _require("contract", call.contract_id, _contract(found.contract_address))
+    _require("function", call.function, found.function_name.sc_symbol.decode("ascii", "backslashreplace"))
+    _require("arguments", len(call.arguments), len(found.args))
+    for (name, expected), argument in zip(call.arguments, found.args, strict=True):
+        if expected.to_xdr_bytes() != argument.to_xdr_bytes():
+            raise first_difference(name, expected, argument)
+    return call
+
+
+def _check_authorization(operation: xdr.Operation, call: ExpectedCall, found: xdr.InvokeContractArgs) -> None:
+    """The crown jewel: under source-account credentials a contract may do in our name all that this tree lists."""
+    entries = operation.body.invoke_host_function_op.auth if operation.body.invoke_host_function_op else []
+    _require("auth", 1, len(entries))
+    credentials = entries[0].credentials.type.name
+    _require("auth.credentials", xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT.name, credentials)
+    _require("auth.sub_invocations", 0 if call.transfer is None else 1, len(entries[0].root_invocation.sub_invocations))
+    arguments = len(found.args).to_bytes(4) + b"".join(argument.to_xdr_bytes() for argument in found.args)
+    expected = authorization(call, arguments)
+    if entries[0].to_xdr_bytes() != expected:
+        raise IntentMismatchError("auth.tree", f"{call.function} and what it needs", "another tree of calls")
+
+
+def _check_resources(network: StellarNetwork, transaction: xdr.Transaction, call: ExpectedCall, bounds: EnvelopeBounds) -> None:
+    if transaction.ext.soroban_data is None:
+        raise IntentMismatchError("soroban_data", "footprint and resource fee", None)
+    fee = transaction.fee.uint32
+    resource_fee = transaction.ext.soroban_data.resource_fee.int64
+    _require_range("fee", fee, 1, bounds.max_fee_stroops)
+    _require_range("resource_fee", resource_fee, 0, fee - 1)
+    trustlines: set[bytes] = set()
+    for key in transaction.ext.soroban_data.resources.footprint.read_write:
+        packed = key.to_xdr_bytes()
+        if packed in call.may_write:
+            continue
+        if call.other_trustlines == 0 or not _is_usdc_trustline(network, key):
+            raise IntentMismatchError("footprint.read_write", "entries of the escrow", shown(key))
+        trustlines.add(packed)
+    _require_range("footprint.trustlines", len(trustlines), 0, call.other_trustlines)
+
+
+def _is_usdc_trustline(network: StellarNetwork, key: xdr.LedgerKey) -> bool:
+    usdc = network.usdc.to_trust_line_asset_xdr_object()
+    return key.trust_line is not None and key.trust_line.asset.to_xdr_bytes() == usdc.to_xdr_bytes()
+
+
+def _choices(intent: EscrowIntent, arguments: list[xdr.SCVal]) -> BuilderChoices:
+    """Read off what the builder may choose; the comparison that follows fixes everything else, so a wrong reading only refuses."""
+    match intent:
+        case DeployEscrow():
+            salt = arguments[2].bytes.sc_bytes if len(arguments) > 2 and arguments[2].bytes is not None else b""
+            if len(salt) != SALT_BYTES:
+                raise IntentMismatchError("salt", f"{SALT_BYTES} bytes", f"{len(salt)} bytes")
+            initial = arguments[4].vec.sc_vec if len(arguments) > 4 and arguments[4].vec is not None else []
+            return _escrow_choices(initial[0] if initial else None, salt)
+        case FundEscrow():
+            return _escrow_choices(arguments[1] if len(arguments) > 1 else None)
+        case ReleaseFunds():
+            return BuilderChoices(names_fee_address=len(arguments) > 1)
+        case _:
+            return BuilderChoices()
+
+
+def _escrow_choices(escrow: xdr.SCVal | None, salt: bytes = bytes(SALT_BYTES)) -> BuilderChoices:
+    fields = _fields(escrow)
+    memo = fields.get(b"receiver_memo")
+    return BuilderChoices(
+        salt=salt,
+        memo_is_i128=memo is not None and memo.i128 is not None,
+        names_platform_address=b"platform_address" in _fields(fields.get(b"roles")),
+    )
+
+
+def _fields(struct: xdr.SCVal | None) -> dict[bytes, xdr.SCVal]:
+    if struct is None or struct.map is None:
+        return {}
+    return {entry.key.sym.sc_symbol: entry.val for entry in struct.map.sc_map if entry.key.sym is not None}
+
+
+def _account(source: xdr.MuxedAccount) -> str:
+    """The plain G… address; a muxed account is shown as what it is and so equals nobody."""
+    if source.ed25519 is None:
+        return "a muxed account"
+    return StrKey.encode_ed25519_public_key(source.ed25519.uint256)
+
+
+def _contract(address: xdr.SCAddress) -> str:
+    if address.type != xdr.SCAddressType.SC_ADDRESS_TYPE_CONTRACT:
+        return f"an address of type {address.type.name}"
+    return Address.from_xdr_sc_address(address).address
+
+
+def _require(field: str, expected: object, found: object) -> None:
+    if expected != found:
+        raise IntentMismatchError(field, expected, found)
+
+
+def _require_range(field: str, found: int, lowest: int, highest: int) -> None:
+    if not lowest <= found <= highest:
+        raise IntentMismatchError(field, f"{lowest} to {highest}", found)

@@ -1,0 +1,120 @@
+"""Postings, entries and the cached balances that are their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import text
+
+from offerhub.domain import ledger
+from offerhub.domain.errors import LedgerMismatchError
+from offerhub.domain.ledger import Posting
+from offerhub.storage.unit_of_work import Transaction
+
+_POST = text(
+    """
+    WITH posting AS (
+        INSERT INTO ledger_postings (reference, kind, transaction_hash, created_at)
+        VALUES (:reference, :kind, :transaction_hash, :now)
+        ON CONFLICT (reference, kind) DO NOTHING
+        RETURNING id
+    ), entry AS (
+        SELECT posting.id AS posting_id, e.account, e.amount
+        FROM posting, jsonb_to_recordset(CAST(:entries AS jsonb)) AS e(account text, amount bigint)
+    ), written AS (
+        INSERT INTO ledger_entries (posting_id, account, amount) SELECT posting_id, account, amount FROM entry
+    ), locked AS (
+        -- In the order of their names, so that two postings over the same accounts never wait for each other.
+        SELECT account FROM account_balances WHERE account IN (SELECT account FROM entry) ORDER BY account FOR UPDATE
+    )
+    UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now
+    FROM (SELECT account, sum(amount) AS amount FROM entry GROUP BY account) delta JOIN locked USING (account)
+    WHERE b.account = delta.account
+    RETURNING b.account, b.balance
+    """
+)
+
+_OPEN = text(
+    """
+    INSERT INTO account_balances (account, balance, updated_at)
+    SELECT account, 0, :now FROM unnest(CAST(:accounts AS text[])) AS account
+    ON CONFLICT (account) DO NOTHING
+    """
+)
+_LOCK = text("SELECT account, balance FROM account_balances WHERE account = ANY(:accounts) ORDER BY account FOR UPDATE")
+
+
+@dataclass(frozen=True)
+class UserBalance:
+    """One user's books, in stroops. ``in_escrow`` is what his orders as buyer hold in contracts."""
+
+    available: int
+    reserved: int
+    in_escrow: int
+
+
+async def post(transaction: Transaction, posting: Posting) -> dict[str, int] | None:
+    """Book a posting; returns the new balances of its accounts, or None when ``(reference, kind)`` is booked already.
+
+    An account that would fall below zero raises the database's check violation (``account_not_negative``); one that was never
+    opened raises ``LedgerMismatchError``.
+    """
+    entries = [{"account": entry.account, "amount": entry.amount_stroops} for entry in posting.entries]
+    rows = await transaction.rows(
+        _POST,
+        reference=posting.reference,
+        kind=posting.kind,
+        transaction_hash=posting.transaction_hash,
+        entries=orjson.dumps(entries).decode(),
+        now=transaction.now,
+    )
+    balances = {row["account"]: row["balance"] for row in rows}
+    if balances and balances.keys() != {entry.account for entry in posting.entries}:
+        raise LedgerMismatchError(f"posting {posting.reference}/{posting.kind} names an account that was never opened")
+    return balances or None
+
+
+async def open_accounts(transaction: Transaction, accounts: Sequence[str]) -> None:
+    """Create the accounts at zero; a posting may only name accounts that exist."""
+    await transaction.run(_OPEN, accounts=list(accounts), now=transaction.now)
+
+
+async def lock_balances(transaction: Transaction, accounts: Sequence[str]) -> dict[str, int]:
+    """Balances, locked until the transaction ends; accounts never used are 0."""
+    rows = await transaction.rows(_LOCK, accounts=sorted(accounts))
+    return dict.fromkeys(accounts, 0) | {row["account"]: row["balance"] for row in rows}
+
+
+_USER = text(
+    """
+    SELECT coalesce(sum(balance) FILTER (WHERE account = :available), 0) AS available,
+           coalesce(sum(balance) FILTER (WHERE account = :reserved), 0) AS reserved,
+           coalesce((SELECT sum(b.balance) FROM orders o JOIN escrows e ON e.order_id = o.id
+                     JOIN account_balances b ON b.account = 'escrow:' || e.id
+                     WHERE o.buyer_id = :user_id AND o.state <> 'CLOSED'), 0) AS in_escrow
+    FROM account_balances WHERE account IN (:available, :reserved)
+    """
+)
+
+
+async def user_balance(transaction: Transaction, user_id: str) -> UserBalance:
+    row = await transaction.first(_USER, user_id=user_id, available=ledger.available(user_id), reserved=ledger.reserved(user_id))
+    assert row is not None, "an aggregate always answers one row"
+    return UserBalance(int(row["available"]), int(row["reserved"]), int(row["in_escrow"]))
+
+
+_DRIFT = text(
+    """
+    SELECT coalesce(b.account, e.account) AS account, coalesce(b.balance, 0) AS cached, coalesce(e.total, 0) AS entries
+    FROM account_balances b
+    FULL JOIN (SELECT account, sum(amount) AS total FROM ledger_entries GROUP BY account) e ON e.account = b.account
+    WHERE coalesce(b.balance, 0) <> coalesce(e.total, 0)
+    """
+)
+
+
+async def cache_drift(transaction: Transaction) -> list[tuple[str, int, int]]:
+    """Accounts whose cached balance is not the sum of their entries: (account, cached, entries). Must be empty."""
+    return [(row["account"], int(row["cached"]), int(row["entries"])) for row in await transaction.rows(_DRIFT)]

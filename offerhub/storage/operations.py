@@ -1,0 +1,135 @@
+"""Operations: what was asked of the chain and how far it got. And the outbox that tells the workflows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from offerhub.storage.unit_of_work import Transaction
+
+_COLUMNS = """id, kind, resource_type, resource_id, status, workflow_id, transaction_hashes, error, correlation_id, requested_by,
+    created_at, updated_at, finished_at"""
+_INSERT = text(
+    """
+    INSERT INTO operations (id, kind, resource_type, resource_id, status, workflow_id, correlation_id, requested_by, created_at, updated_at)
+    VALUES (:id, :kind, :resource_type, :resource_id, 'PENDING', :workflow_id, :correlation_id, :requested_by, :now, :now)
+    """
+)
+_GET = text(f"SELECT {_COLUMNS} FROM operations WHERE id = :id")  # noqa: S608
+_LAST = text(f"SELECT {_COLUMNS} FROM operations WHERE resource_id = :resource_id AND kind = :kind ORDER BY id DESC LIMIT 1")  # noqa: S608
+_LIST = text(
+    f"""
+    SELECT {_COLUMNS} FROM operations
+    WHERE (CAST(:cursor AS text) IS NULL OR id < :cursor)
+      AND (CAST(:resource_id AS text) IS NULL OR resource_id = :resource_id)
+      AND (CAST(:status AS text) IS NULL OR status = :status)
+    ORDER BY id DESC LIMIT :limit
+    """  # noqa: S608
+)
+_START = text("UPDATE operations SET status = 'RUNNING', updated_at = :now WHERE id = :id AND status = 'PENDING'")
+_ADD_HASH = text(
+    """
+    UPDATE operations SET transaction_hashes = transaction_hashes || CAST(:hash AS text), updated_at = :now
+    WHERE id = :id AND NOT CAST(:hash AS text) = ANY(transaction_hashes)
+    """
+)
+_FINISH = text(
+    """
+    UPDATE operations SET status = :status, error = CAST(:error AS jsonb), updated_at = :now, finished_at = :now
+    WHERE id = :id AND status IN ('PENDING', 'RUNNING')
+    """
+)
+_PENDING_MESSAGES = text(
+    """
+    SELECT id, priority, workflow, workflow_id, signal, payload FROM workflow_messages
+    WHERE dispatched_at IS NULL AND priority <= :priority ORDER BY priority, id LIMIT :limit
+    """
+)
+_DISPATCHED = text("UPDATE workflow_messages SET dispatched_at = :now WHERE id = ANY(:ids)")
+
+
+@dataclass(frozen=True)
+class OperationRecord:
+    id: str
+    kind: str
+    resource_type: str
+    resource_id: str
+    status: str
+    workflow_id: str
+    transaction_hashes: list[str] = field(default_factory=list)
+    error: dict[str, Any] | None = None
+    correlation_id: str = ""
+    requested_by: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PendingMessage:
+    """A committed message that its workflow has not been told yet."""
+
+    id: int
+    priority: int
+    workflow: str
+    workflow_id: str
+    signal: str
+    payload: dict[str, Any]
+
+
+async def insert(transaction: Transaction, operation: OperationRecord) -> None:
+    values = {name: getattr(operation, name) for name in ("id", "kind", "resource_type", "resource_id", "workflow_id")}
+    context = transaction.context
+    await transaction.run(
+        _INSERT, **values, correlation_id=context.correlation_id, requested_by=context.actor_id, now=transaction.now
+    )
+
+
+async def get(transaction: Transaction, operation_id: str) -> OperationRecord | None:
+    row = await transaction.first(_GET, id=operation_id)
+    return OperationRecord(**row) if row else None
+
+
+async def last(transaction: Transaction, resource_id: str, kind: str) -> OperationRecord | None:
+    """The newest operation of a kind on a resource: what a second identical command is answered with."""
+    row = await transaction.first(_LAST, resource_id=resource_id, kind=kind)
+    return OperationRecord(**row) if row else None
+
+
+@dataclass(frozen=True)
+class OperationFilter:
+    resource_id: str | None = None
+    status: str | None = None
+
+
+async def page(transaction: Transaction, wanted: OperationFilter, cursor: str | None, limit: int) -> list[OperationRecord]:
+    rows = await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)
+    return [OperationRecord(**row) for row in rows]
+
+
+async def start(transaction: Transaction, operation_id: str) -> None:
+    await transaction.run(_START, id=operation_id, now=transaction.now)
+
+
+async def add_hash(transaction: Transaction, operation_id: str, transaction_hash: str) -> None:
+    await transaction.run(_ADD_HASH, id=operation_id, hash=transaction_hash, now=transaction.now)
+
+
+async def finish(transaction: Transaction, operation_id: str, error: dict[str, Any] | None = None) -> bool:
+    """SUCCEEDED, or FAILED when there is an error; False when it was finished before."""
+    status = "FAILED" if error else "SUCCEEDED"
+    encoded = orjson.dumps(error).decode() if error else None
+    return await transaction.run(_FINISH, id=operation_id, status=status, error=encoded, now=transaction.now) == 1
+
+
+async def pending_messages(transaction: Transaction, priority: int, limit: int) -> list[PendingMessage]:
+    """Undispatched messages of at most this priority number, most urgent and oldest first."""
+    return [PendingMessage(**row) for row in await transaction.rows(_PENDING_MESSAGES, priority=priority, limit=limit)]
+
+
+async def mark_dispatched(transaction: Transaction, message_ids: list[int]) -> None:
+    await transaction.run(_DISPATCHED, ids=message_ids, now=transaction.now)

@@ -1,0 +1,251 @@
+"""Orders with their milestones and escrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.storage.unit_of_work import Transaction
+
+_ORDER = """o.id, o.client_order_ref, o.buyer_id, o.seller_id, o.amount, o.currency, o.title, o.description, o.state, o.final_status,
+    o.platform_fee_bps, o.cancel_reason, o.metadata, o.created_at, o.updated_at, o.closed_at"""
+_DETAIL = f"""
+    SELECT {_ORDER},
+        (SELECT jsonb_agg(to_jsonb(m) - 'order_id' ORDER BY m.position) FROM milestones m WHERE m.order_id = o.id) AS milestones,
+        (SELECT to_jsonb(e) FROM escrows e WHERE e.order_id = o.id) AS escrow,
+        (SELECT to_jsonb(p) FROM operations p WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation
+    FROM orders o
+"""  # noqa: S608
+_GET = text(f"{_DETAIL} WHERE o.id = :id")
+_LIST = text(
+    f"""
+    {_DETAIL}
+    WHERE (CAST(:cursor AS text) IS NULL OR o.id < :cursor)
+      AND (CAST(:buyer_id AS text) IS NULL OR o.buyer_id = :buyer_id)
+      AND (CAST(:seller_id AS text) IS NULL OR o.seller_id = :seller_id)
+      AND (CAST(:state AS text) IS NULL OR o.state = :state)
+      AND (CAST(:client_order_ref AS text) IS NULL OR o.client_order_ref = :client_order_ref)
+      AND (CAST(:created_after AS timestamptz) IS NULL OR o.created_at > :created_after)
+      AND (CAST(:created_before AS timestamptz) IS NULL OR o.created_at < :created_before)
+      AND (CAST(:metadata AS jsonb) IS NULL OR o.metadata @> CAST(:metadata AS jsonb))
+    ORDER BY o.id DESC LIMIT :limit
+    """
+)
+_LOCK = text("SELECT 1 FROM orders WHERE id = :id FOR UPDATE")
+_INSERT = text(
+    """
+    WITH written AS (
+        INSERT INTO orders (id, client_order_ref, buyer_id, seller_id, amount, currency, title, description, state, platform_fee_bps,
+                            metadata, created_at, updated_at)
+        VALUES (:id, :client_order_ref, :buyer_id, :seller_id, :amount, :currency, :title, :description, 'ORDER_CREATED',
+                :platform_fee_bps, CAST(:metadata AS jsonb), :now, :now)
+        RETURNING id
+    )
+    INSERT INTO milestones (id, order_id, position, ref, title, amount, state)
+    SELECT m.id, written.id, m.position, m.ref, m.title, m.amount, 'OPEN'
+    FROM written, jsonb_to_recordset(CAST(:milestones AS jsonb)) AS m(id text, position smallint, ref text, title text, amount bigint)
+    """
+)
+_SET_STATE = text(
+    """
+    UPDATE orders SET state = :target, final_status = :final_status, cancel_reason = coalesce(:reason, cancel_reason), updated_at = :now,
+                      closed_at = CASE WHEN :target = 'CLOSED' THEN CAST(:now AS timestamptz) END
+    WHERE id = :id AND state = :current
+    """
+)
+_SET_MILESTONE = text("UPDATE milestones SET state = :target WHERE order_id = :order_id AND position = :position")
+_RELEASE_MILESTONES = text("UPDATE milestones SET state = 'RELEASED' WHERE order_id = :order_id")
+_INSERT_ESCROW = text(
+    """
+    INSERT INTO escrows (id, order_id, state, amount, signer, created_at, updated_at)
+    VALUES (:id, :order_id, 'CREATING', :amount, :signer, :now, :now)
+    """
+)
+_SET_ESCROW = text(
+    """
+    UPDATE escrows SET state = :target, updated_at = :now, contract_id = coalesce(:contract_id, contract_id),
+        deploy_hash = coalesce(:deploy_hash, deploy_hash), fund_hash = coalesce(:fund_hash, fund_hash),
+        release_hash = coalesce(:release_hash, release_hash)
+    WHERE id = :id AND state = :current
+    """
+)
+_DROP_ESCROW = text("DELETE FROM escrows WHERE id = :id AND state = 'CREATING' AND contract_id IS NULL")
+_ESCROW_CONTRACTS = text("SELECT contract_id FROM escrows WHERE contract_id = ANY(:contract_ids)")
+
+
+@dataclass(frozen=True)
+class MilestoneRecord:
+    id: str
+    position: int
+    ref: str
+    title: str
+    amount: int | None
+    state: MilestoneState
+
+
+@dataclass(frozen=True)
+class EscrowRecord:
+    id: str
+    order_id: str
+    state: EscrowState
+    amount: int
+    signer: str
+    contract_id: str | None
+    deploy_hash: str | None
+    fund_hash: str | None
+    release_hash: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class OrderRecord:
+    """One order with everything that hangs on it; ``operation`` is the one in flight, as a row."""
+
+    id: str
+    client_order_ref: str | None
+    buyer_id: str
+    seller_id: str
+    amount: int
+    currency: str
+    title: str
+    description: str | None
+    state: OrderState
+    final_status: FinalStatus | None
+    platform_fee_bps: int
+    cancel_reason: str | None
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    closed_at: datetime | None
+    milestones: tuple[MilestoneRecord, ...] = ()
+    escrow: EscrowRecord | None = None
+    operation_id: str | None = None
+
+    @property
+    def the_escrow(self) -> EscrowRecord:
+        """The escrow of an order whose state says that it has one."""
+        if self.escrow is None:
+            raise LookupError(f"order {self.id} has no escrow")
+        return self.escrow
+
+
+@dataclass(frozen=True)
+class OrderFilter:
+    buyer_id: str | None = None
+    seller_id: str | None = None
+    state: str | None = None
+    client_order_ref: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EscrowChange:
+    """What a state change of an escrow learns from the chain; None leaves a column as it is."""
+
+    contract_id: str | None = None
+    deploy_hash: str | None = None
+    fund_hash: str | None = None
+    release_hash: str | None = None
+
+
+async def insert(transaction: Transaction, order: OrderRecord) -> None:
+    milestones = [{key: value for key, value in vars(m).items() if key != "state"} for m in order.milestones]
+    await transaction.run(
+        _INSERT,
+        id=order.id,
+        client_order_ref=order.client_order_ref,
+        buyer_id=order.buyer_id,
+        seller_id=order.seller_id,
+        amount=order.amount,
+        currency=order.currency,
+        title=order.title,
+        description=order.description,
+        platform_fee_bps=order.platform_fee_bps,
+        metadata=orjson.dumps(order.metadata).decode(),
+        milestones=orjson.dumps(milestones).decode(),
+        now=transaction.now,
+    )
+
+
+async def get(transaction: Transaction, order_id: str) -> OrderRecord | None:
+    row = await transaction.first(_GET, id=order_id)
+    return _order(dict(row)) if row else None
+
+
+async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:
+    """The order as it is now, locked until the transaction ends: the first lock of every command on an order."""
+    if await transaction.first(_LOCK, id=order_id) is None:
+        return None
+    return await get(transaction, order_id)
+
+
+async def page(transaction: Transaction, wanted: OrderFilter, cursor: str | None, limit: int) -> list[OrderRecord]:
+    """Newest first, from after ``cursor``."""
+    values = {**vars(wanted), "metadata": orjson.dumps(wanted.metadata).decode() if wanted.metadata else None}
+    return [_order(dict(row)) for row in await transaction.rows(_LIST, **values, cursor=cursor, limit=limit)]
+
+
+@dataclass(frozen=True)
+class StateChange:
+    current: OrderState
+    target: OrderState
+    final_status: FinalStatus | None = None
+    reason: str | None = None
+
+
+async def set_state(transaction: Transaction, order_id: str, change: StateChange) -> None:
+    if await transaction.run(_SET_STATE, id=order_id, **vars(change), now=transaction.now) != 1:
+        raise RuntimeError(f"order {order_id} changed under its lock")
+
+
+async def set_milestone(transaction: Transaction, order_id: str, position: int, target: MilestoneState) -> None:
+    await transaction.run(_SET_MILESTONE, order_id=order_id, position=position, target=target)
+
+
+async def release_milestones(transaction: Transaction, order_id: str) -> None:
+    await transaction.run(_RELEASE_MILESTONES, order_id=order_id)
+
+
+async def insert_escrow(transaction: Transaction, escrow: EscrowRecord) -> None:
+    values = {"id": escrow.id, "order_id": escrow.order_id, "amount": escrow.amount, "signer": escrow.signer}
+    await transaction.run(_INSERT_ESCROW, **values, now=transaction.now)
+
+
+async def set_escrow_state(transaction: Transaction, escrow: EscrowRecord, target: EscrowState, learned: EscrowChange) -> None:
+    values = {"id": escrow.id, "current": escrow.state, "target": target}
+    if await transaction.run(_SET_ESCROW, **values, **vars(learned), now=transaction.now) != 1:
+        raise RuntimeError(f"escrow {escrow.id} changed under its order's lock")
+
+
+async def drop_escrow(transaction: Transaction, escrow_id: str) -> None:
+    """Forget an escrow whose contract was never created."""
+    await transaction.run(_DROP_ESCROW, id=escrow_id)
+
+
+async def our_contracts(transaction: Transaction, contract_ids: list[str]) -> set[str]:
+    """Which of these contracts are escrows of ours."""
+    return {row["contract_id"] for row in await transaction.rows(_ESCROW_CONTRACTS, contract_ids=contract_ids)}
+
+
+def _order(row: dict[str, Any]) -> OrderRecord:
+    milestones = tuple(MilestoneRecord(**{**m, "state": MilestoneState(m["state"])}) for m in row.pop("milestones") or ())
+    escrow = row.pop("escrow")
+    operation = row.pop("operation")
+    row["state"] = OrderState(row["state"])
+    row["final_status"] = FinalStatus(row["final_status"]) if row["final_status"] else None
+    return OrderRecord(
+        **row, milestones=milestones, escrow=_escrow(escrow) if escrow else None, operation_id=operation["id"] if operation else None
+    )
+
+
+def _escrow(row: dict[str, Any]) -> EscrowRecord:
+    times = {name: datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at")}
+    return EscrowRecord(**{**row, **times, "state": EscrowState(row["state"])})

@@ -1,0 +1,208 @@
+"""The unit of work: one transaction per command, and the only place that commits.
+
+Events, audit entries and messages to workflows are collected during the command and written in one statement just before the
+commit, so that a command cannot commit without them. After the commit the readers are nudged; a lost nudge costs a poll interval.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping, TextClause, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from offerhub.domain.context import Context
+from offerhub.domain.events import Event
+from offerhub.domain.ids import ENTROPY_BYTES, compose_id
+
+Nudge = Callable[[frozenset[str]], Awaitable[None]]
+EVENTS_WRITTEN = "events"
+MESSAGES_WRITTEN = "messages"
+
+_FLUSH = text(
+    """
+    WITH written_events AS (
+        INSERT INTO events (id, type, aggregate_type, aggregate_id, user_ids, payload, metadata, occurred_at)
+        SELECT id, type, aggregate_type, aggregate_id, user_ids, payload, metadata, :now
+        FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e(
+            id text, type text, aggregate_type text, aggregate_id text, user_ids text[], payload jsonb, metadata jsonb)
+    ), written_audit AS (
+        INSERT INTO audit_log (id, action, resource_type, resource_id, actor_id, before, after, correlation_id, occurred_at)
+        SELECT id, action, resource_type, resource_id, :actor_id, before, after, :correlation_id, :now
+        FROM jsonb_to_recordset(CAST(:audit AS jsonb)) AS a(
+            id text, action text, resource_type text, resource_id text, before jsonb, after jsonb)
+    ), written_messages AS (
+        INSERT INTO workflow_messages (priority, workflow, workflow_id, signal, payload, created_at)
+        SELECT priority, workflow, workflow_id, signal, payload, :now
+        FROM jsonb_to_recordset(CAST(:messages AS jsonb)) AS m(
+            priority smallint, workflow text, workflow_id text, signal text, payload jsonb)
+    )
+    INSERT INTO idempotency_keys (caller_id, key, method, path, body_hash, status, response, operation_id, created_at, expires_at)
+    SELECT caller_id, key, method, path, body_hash, status, response, operation_id, :now, :now + make_interval(hours => hours)
+    FROM jsonb_to_recordset(CAST(:answers AS jsonb)) AS k(
+        caller_id text, key text, method text, path text, body_hash text, status smallint, response jsonb, operation_id text, hours integer)
+    """
+)
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id that sorts by creation time."""
+    return compose_id(prefix, time.time_ns() // 1_000_000, os.urandom(ENTROPY_BYTES))
+
+
+@dataclass(frozen=True)
+class WorkflowMessage:
+    """One row of the outbox: signal ``workflow_id``, starting it if it does not run. Lower priority numbers go first."""
+
+    workflow: str
+    workflow_id: str
+    signal: str
+    payload: Mapping[str, Any]
+    priority: int
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """The answer a repeated request with the same idempotency key gets; ``operation_id`` while it is only a promise."""
+
+    caller_id: str
+    key: str
+    method: str
+    path: str
+    body_hash: str
+    status: int
+    response: Mapping[str, Any]
+    operation_id: str | None
+    hours: int
+
+
+@dataclass
+class Transaction:
+    """What a command works with. Everything done through it commits together or not at all."""
+
+    connection: AsyncConnection
+    context: Context
+    now: datetime
+    _events: list[dict[str, Any]] = field(default_factory=list)
+    _audit: list[dict[str, Any]] = field(default_factory=list)
+    _messages: list[dict[str, Any]] = field(default_factory=list)
+    _answers: list[dict[str, Any]] = field(default_factory=list)
+
+    async def rows(self, statement: TextClause, /, **values: Any) -> list[RowMapping]:
+        return list((await self.connection.execute(statement, values)).mappings())
+
+    async def first(self, statement: TextClause, /, **values: Any) -> RowMapping | None:
+        return (await self.connection.execute(statement, values)).mappings().first()
+
+    async def run(self, statement: TextClause, /, **values: Any) -> int:
+        """Execute a change and return the number of rows it touched."""
+        return (await self.connection.execute(statement, values)).rowcount
+
+    def emit(self, event: Event) -> None:
+        metadata = {
+            "correlationId": self.context.correlation_id,
+            "causationId": self.context.causation_id,
+            "userId": event.user_ids[0] if event.user_ids else None,
+            "operationId": self.context.operation_id,
+            "workflowId": self.context.workflow_id,
+        }
+        self._events.append(
+            {
+                "id": new_id("evt"),
+                "type": event.type,
+                "aggregate_type": event.aggregate_type,
+                "aggregate_id": event.aggregate_id,
+                "user_ids": list(event.user_ids),
+                "payload": dict(event.payload),
+                "metadata": metadata,
+            }
+        )
+
+    def audit(self, action: str, resource: tuple[str, str], before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        """Record who changed what; ``resource`` is (type, id). Never pass secrets."""
+        row = {"id": new_id("aud"), "action": action, "resource_type": resource[0], "resource_id": resource[1]}
+        self._audit.append({**row, "before": before, "after": after})
+
+    def tell_workflow(self, message: WorkflowMessage) -> None:
+        row = {"priority": message.priority, "workflow": message.workflow, "workflow_id": message.workflow_id}
+        self._messages.append({**row, "signal": message.signal, "payload": dict(message.payload)})
+
+    def store_answer(self, answer: StoredAnswer) -> None:
+        self._answers.append({**vars(answer), "response": dict(answer.response)})
+
+    async def flush(self) -> frozenset[str]:
+        """Write what was collected; returns what readers should be told after the commit."""
+        if not (self._events or self._audit or self._messages or self._answers):
+            return frozenset()
+        await self.connection.execute(
+            _FLUSH,
+            {
+                "now": self.now,
+                "actor_id": self.context.actor_id,
+                "correlation_id": self.context.correlation_id,
+                "events": _json(self._events),
+                "audit": _json(self._audit),
+                "messages": _json(self._messages),
+                "answers": _json(self._answers),
+            },
+        )
+        return frozenset(({EVENTS_WRITTEN} if self._events else set()) | ({MESSAGES_WRITTEN} if self._messages else set()))
+
+
+class Database:
+    """The connection pool. ``nudge`` is told after each commit what kinds of rows were written; it must not raise."""
+
+    def __init__(self, url: str, nudge: Nudge | None = None, pool_size: int = 10) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            url.replace("postgresql://", "postgresql+psycopg://", 1),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=10,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+        )
+        self._nudge = nudge
+        event.listen(self.engine.sync_engine, "connect", _prepare_connection)
+
+    @asynccontextmanager
+    async def transaction(self, context: Context) -> AsyncIterator[Transaction]:
+        """Commit when the block ends, roll back when it raises."""
+        async with self.engine.connect() as connection:
+            transaction = Transaction(connection, context, datetime.now(UTC))
+            yield transaction
+            written = await transaction.flush()
+            await connection.commit()
+        if self._nudge is not None and written:
+            await self._nudge(written)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        """Read without writing: each statement sees the newest committed state."""
+        async with self.engine.connect() as connection:
+            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield Transaction(connection, _READER, datetime.now(UTC))
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+_READER = Context(actor_id="reader", correlation_id="")
+
+
+def _prepare_connection(connection: Any, _record: object) -> None:
+    # A command that waits longer than this for a row has met a stuck neighbour; it fails and is tried again.
+    cursor = connection.cursor()
+    cursor.execute("SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'; SET timezone = 'UTC'")
+    cursor.close()
+    connection.commit()
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()

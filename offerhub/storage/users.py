@@ -1,0 +1,109 @@
+"""Users and the wallets they own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from offerhub.storage.unit_of_work import Transaction
+
+_COLUMNS = "u.id, u.external_user_id, u.email, u.type, u.status, u.metadata, u.created_at, u.updated_at"
+_SELECT = f"SELECT {_COLUMNS}, w.public_key, w.state AS wallet_state FROM users u LEFT JOIN wallets w ON w.user_id = u.id"  # noqa: S608
+_INSERT = text(
+    """
+    INSERT INTO users (id, external_user_id, email, type, status, metadata, created_at, updated_at)
+    VALUES (:id, :external_user_id, :email, :type, 'ACTIVE', CAST(:metadata AS jsonb), :now, :now)
+    ON CONFLICT (external_user_id) DO NOTHING
+    """
+)
+_GET = text(f"{_SELECT} WHERE u.id = :id")
+_BY_EXTERNAL = text(f"{_SELECT} WHERE u.external_user_id = :external_user_id")
+_LIST = text(
+    f"""
+    {_SELECT}
+    WHERE (CAST(:cursor AS text) IS NULL OR u.id < :cursor)
+      AND (CAST(:type AS text) IS NULL OR u.type = :type)
+      AND (CAST(:status AS text) IS NULL OR u.status = :status)
+      AND (CAST(:external_user_id AS text) IS NULL OR u.external_user_id = :external_user_id)
+    ORDER BY u.id DESC LIMIT :limit
+    """
+)
+_STANDING = text(
+    """
+    SELECT u.id, u.status, w.public_key, w.state AS wallet_state
+    FROM users u LEFT JOIN wallets w ON w.user_id = u.id WHERE u.id = ANY(:ids)
+    """
+)
+
+
+@dataclass(frozen=True)
+class UserRecord:
+    """A user with its wallet; ``public_key`` and ``wallet_state`` are None while it waits for one."""
+
+    id: str
+    external_user_id: str
+    email: str | None
+    type: str
+    status: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    public_key: str | None
+    wallet_state: str | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """May this user take part in an order, and with which account?"""
+
+    id: str
+    status: str
+    public_key: str | None
+    wallet_state: str | None
+
+
+@dataclass(frozen=True)
+class NewUser:
+    id: str
+    external_user_id: str
+    email: str | None
+    type: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class UserFilter:
+    type: str | None = None
+    status: str | None = None
+    external_user_id: str | None = None
+
+
+async def insert(transaction: Transaction, user: NewUser) -> bool:
+    """False when the external id is taken; then nothing was written."""
+    values = {**vars(user), "metadata": orjson.dumps(user.metadata).decode(), "now": transaction.now}
+    return await transaction.run(_INSERT, **values) == 1
+
+
+async def get(transaction: Transaction, user_id: str) -> UserRecord | None:
+    row = await transaction.first(_GET, id=user_id)
+    return UserRecord(**row) if row else None
+
+
+async def by_external_id(transaction: Transaction, external_user_id: str) -> UserRecord | None:
+    row = await transaction.first(_BY_EXTERNAL, external_user_id=external_user_id)
+    return UserRecord(**row) if row else None
+
+
+async def page(transaction: Transaction, wanted: UserFilter, cursor: str | None, limit: int) -> list[UserRecord]:
+    """Newest first, from after ``cursor``."""
+    rows = await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)
+    return [UserRecord(**row) for row in rows]
+
+
+async def standings(transaction: Transaction, user_ids: tuple[str, ...]) -> dict[str, Standing]:
+    rows = await transaction.rows(_STANDING, ids=list(user_ids))
+    return {row["id"]: Standing(**row) for row in rows}
