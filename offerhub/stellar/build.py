@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stellar_sdk import BeginSponsoringFutureReserves, ChangeTrust, CreateAccount, EndSponsoringFutureReserves
-from stellar_sdk import Preconditions, TimeBounds, Transaction, xdr
+from stellar_sdk import (
+    BeginSponsoringFutureReserves,
+    ChangeTrust,
+    CreateAccount,
+    EndSponsoringFutureReserves,
+    Preconditions,
+    TimeBounds,
+    Transaction,
+    xdr,
+)
 from stellar_sdk.operation import Operation
 
 from offerhub.domain.intents import ActivateWallets, OwnIntent, TrustAsset

@@ -11,7 +11,15 @@ from hashlib import sha256
 
 from stellar_sdk import Address, StrKey, scval, xdr
 
-from offerhub.domain.intents import ApproveMilestone, ChangeMilestoneStatus, DeployEscrow, EscrowIntent, EscrowTerms, FundEscrow, ReleaseFunds
+from offerhub.domain.intents import (
+    ApproveMilestone,
+    ChangeMilestoneStatus,
+    DeployEscrow,
+    EscrowIntent,
+    EscrowTerms,
+    FundEscrow,
+    ReleaseFunds,
+)
 from offerhub.stellar.network import StellarNetwork
 
 SALT_BYTES = 32
@@ -154,9 +162,7 @@ def _release(network: StellarNetwork, intent: ReleaseFunds, choices: BuilderChoi
     return ExpectedCall(intent.contract_id, "release_funds", arguments, None, intent.contract_id, may_write, RELEASE_TRUSTLINES)
 
 
-def _own_state(
-    network: StellarNetwork, contract_id: str, function: str, arguments: tuple[tuple[str, xdr.SCVal], ...]
-) -> ExpectedCall:
+def _own_state(network: StellarNetwork, contract_id: str, function: str, arguments: tuple[tuple[str, xdr.SCVal], ...]) -> ExpectedCall:
     may_write = frozenset({_instance_key(contract_id), _code_key(network)})
     return ExpectedCall(contract_id, function, arguments, None, contract_id, may_write)
 

@@ -41,7 +41,7 @@ class AccountRecord:
     subentries: int
     sponsoring: int
     sponsored: int
-    latest_ledger: int
+    latest_ledger: int | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,20 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Observation:
+    """What Horizon showed of one signed transaction, read in this order: account, ledger, transaction, occupant.
+
+    ``account`` is one snapshot of ``ledger`` where its ``latest_ledger`` says so. ``occupant`` is the hash of the transaction that
+    took our sequence number, looked for only where the account's sequence has reached it.
+    """
+
+    lookup: Lookup
+    account: AccountRecord | None = None
+    ledger: LedgerRecord | None = None
+    occupant: str | None = None
+
+
+@dataclass(frozen=True)
 class PaymentRecord:
     """One record of the payments stream as Horizon wrote it; ``offerhub.stellar.payments`` reads it."""
 
@@ -88,10 +102,11 @@ class SubmitAnswer:
     code: str
     detail: str = ""
     result_codes: tuple[str, ...] = ()
+    result_xdr: str | None = None
     diagnostic_events: tuple[str, ...] = field(default=(), repr=False)
 
 
-def read_root(body: Any) -> RootRecord:
+def read_root(body: object) -> RootRecord:
     return RootRecord(
         network_passphrase=text(body, "network_passphrase"),
         history_ledger=integer(body, "history_latest_ledger"),
@@ -100,7 +115,7 @@ def read_root(body: Any) -> RootRecord:
     )
 
 
-def read_account(body: Any, usdc_issuer: str, latest_ledger: int) -> AccountRecord:
+def read_account(body: object, usdc_issuer: str, latest_ledger: int | None) -> AccountRecord:
     xlm_stroops, usdc = 0, None
     for balance in records(body, "balances"):
         kind = text(balance, "asset_type")
@@ -123,11 +138,11 @@ def read_account(body: Any, usdc_issuer: str, latest_ledger: int) -> AccountReco
     )
 
 
-def read_ledger(body: Any) -> LedgerRecord:
+def read_ledger(body: object) -> LedgerRecord:
     return LedgerRecord(sequence=integer(body, "sequence"), closed_at_unix=unix_time(body, "closed_at"))
 
 
-def read_transaction(body: Any) -> TransactionRecord:
+def read_transaction(body: object) -> TransactionRecord:
     successful = _object(body).get("successful")
     if not isinstance(successful, bool):
         raise MalformedRecord("successful is not a truth value")
@@ -143,27 +158,35 @@ def read_transaction(body: Any) -> TransactionRecord:
     )
 
 
-def read_page(body: Any) -> list[Json]:
+def read_sequence_use(body: object, source: str) -> tuple[int, str] | None:
+    """Sequence number and inner hash of a transaction of ``source``; None where it only took part in somebody else's."""
+    if text(body, "source_account") != source:
+        return None
+    inner = _object(body).get("inner_transaction")
+    return integer(body, "source_account_sequence"), text(inner if inner is not None else body, "hash")
+
+
+def read_page(body: object) -> list[Json]:
     return records(_object(body).get("_embedded"), "records")
 
 
-def read_payment(body: Any) -> PaymentRecord:
+def read_payment(body: object) -> PaymentRecord:
     return PaymentRecord(paging_token=text(body, "paging_token"), body=_object(body))
 
 
-def text(body: Any, name: str) -> str:
+def text(body: object, name: str) -> str:
     value = _object(body).get(name)
     if not isinstance(value, str):
         raise MalformedRecord(f"{name} is not a text")
     return value
 
 
-def optional_text(body: Any, name: str) -> str | None:
+def optional_text(body: object, name: str) -> str | None:
     value = _object(body).get(name)
     return value if isinstance(value, str) and value else None
 
 
-def integer(body: Any, name: str) -> int:
+def integer(body: object, name: str) -> int:
     """Horizon writes small numbers as numbers and 64-bit ones as strings."""
     value = _object(body).get(name)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -173,14 +196,14 @@ def integer(body: Any, name: str) -> int:
     raise MalformedRecord(f"{name} is not a whole number")
 
 
-def amount(body: Any, name: str) -> int:
+def amount(body: object, name: str) -> int:
     try:
         return parse_chain_amount(text(body, name))
     except ValueError as error:
         raise MalformedRecord(f"{name}: {error}") from None
 
 
-def unix_time(body: Any, name: str) -> int:
+def unix_time(body: object, name: str) -> int:
     try:
         moment = datetime.fromisoformat(text(body, name))
     except ValueError:
@@ -190,14 +213,14 @@ def unix_time(body: Any, name: str) -> int:
     return int(moment.timestamp())
 
 
-def records(body: Any, name: str) -> list[Json]:
+def records(body: object, name: str) -> list[Json]:
     value = _object(body).get(name)
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise MalformedRecord(f"{name} is not a list of records")
     return value
 
 
-def _object(body: Any) -> Json:
+def _object(body: object) -> Json:
     if not isinstance(body, dict):
         raise MalformedRecord("not a JSON object")
     return body
