@@ -53,7 +53,7 @@ async def run(choices: Choices, *, stop_with_parent: bool) -> int:
     descriptor = home.open()
     wanted = ports.choose(choices.environment, home.remembered_ports(), lambda text: console.say("ports", text))
     home.remember_ports(wanted)
-    sitter = Sitter(descriptor)
+    sitter = Sitter(descriptor, remove=home.stack_file)
     supervisor = Supervisor(console, home.logs, sitter)
     stop = _stop_requested(supervisor, console)
     bring_up = asyncio.create_task(Stack(choices, home, wanted, supervisor, console).bring_up())

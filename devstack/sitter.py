@@ -1,7 +1,8 @@
 """A small process that outlives a killed supervisor just long enough to stop what it left.
 
 It reads from a pipe whose other end only the supervisor holds: ``+ tier signal pid`` for each child started, ``- pid`` for each that
-ended. At end-of-file it stops whatever is still known, in the supervisor's order, and goes. Run as a file, with the standard library
+ended. At end-of-file it stops whatever is still known, in the supervisor's order, removes the file named on its command line (the
+description of a stack that is no more), and goes. Run as a file, with the standard library
 only, to stay small. It also holds the lock on the home (an inherited descriptor), so that no second instance starts meanwhile.
 """
 
@@ -57,6 +58,9 @@ def main() -> None:
                 children[int(pid)] = (int(tier), int(number))
             case ["-", pid]:
                 children.pop(int(pid), None)
+    for described in sys.argv[1:]:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(described)  # noqa: PTH108 the same
     stop_all(children)
 
 

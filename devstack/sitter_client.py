@@ -13,8 +13,9 @@ SITTER = Path(__file__).with_name("sitter.py")
 class Sitter:
     """Tells the sitter process of every child; starts another one if it was killed."""
 
-    def __init__(self, lock_descriptor: int | None = None) -> None:
+    def __init__(self, lock_descriptor: int | None = None, remove: Path | None = None) -> None:
         self._inherited = () if lock_descriptor is None else (lock_descriptor,)
+        self._arguments = () if remove is None else (str(remove),)
         self._known: dict[int, str] = {}
         self._process = self._spawn()
 
@@ -35,7 +36,7 @@ class Sitter:
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            (sys.executable, "-S", "-E", str(SITTER)),
+            (sys.executable, "-S", "-E", str(SITTER), *self._arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
