@@ -27,8 +27,8 @@ MilestoneToUpdateDoesNotExist
 """.split()  # noqa: SIM905 - a list of 46 quoted lines reads worse
 # The asset's own contract (SAC), which numbers its errors too.
 _TOKEN_ERRORS = """
-InternalError OperationNotSupportedError AlreadyInitializedError UnauthorizedError AuthenticationError AccountMissingError AccountIsNotClassic
-NegativeAmountError AllowanceError BalanceError BalanceDeauthorizedError OverflowError TrustlineMissingError
+InternalError OperationNotSupportedError AlreadyInitializedError UnauthorizedError AuthenticationError AccountMissingError
+AccountIsNotClassic NegativeAmountError AllowanceError BalanceError BalanceDeauthorizedError OverflowError TrustlineMissingError
 """.split()  # noqa: SIM905 - as above
 _UNREADABLE = "unreadable"
 
