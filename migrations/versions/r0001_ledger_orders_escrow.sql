@@ -203,6 +203,8 @@ CREATE TABLE attempts (
     outer_hash   text NOT NULL,
     envelope     text NOT NULL,
     max_time     bigint NOT NULL,
+    -- The contract a deploy will create, known before it is sent.
+    contract_id  text,
     state        text NOT NULL,
     submissions  integer NOT NULL DEFAULT 0,
     ledger       bigint,

@@ -106,3 +106,7 @@ class IntentMismatchError(Exception):
 
 class LedgerMismatchError(Exception):
     """The chain moved other amounts than were promised. Booked by nobody until a human has looked."""
+
+
+class OutOfTurnError(Exception):
+    """Another intent holds the source account now; the envelope prepared for this one is worthless and the step starts over."""

@@ -116,6 +116,12 @@ def check_order_transition(current: OrderState, target: OrderState) -> None:
         raise invalid_state("order", current, allowed)
 
 
+def require_order_state(current: OrderState, *allowed: OrderState) -> None:
+    """A command's own precondition, where it is narrower than the transition table."""
+    if current not in allowed:
+        raise invalid_state("order", current, [state.value for state in allowed])
+
+
 def check_escrow_transition(current: EscrowState, target: EscrowState) -> None:
     if target not in ESCROW_TRANSITIONS[current]:
         allowed = sorted(state.value for state, targets in ESCROW_TRANSITIONS.items() if target in targets)

@@ -12,14 +12,14 @@ from sqlalchemy import text
 from offerhub.domain.states import OPEN_ATTEMPT_STATES, AttemptState
 from offerhub.storage.unit_of_work import Transaction
 
-_COLUMNS = """id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time, state, submissions,
+_COLUMNS = """id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time, contract_id, state, submissions,
     ledger, code, reason, movements, created_at, updated_at"""
 _INSERT = text(
     """
-    INSERT INTO attempts (id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time, state,
-                          created_at, updated_at)
+    INSERT INTO attempts (id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time,
+                          contract_id, state, created_at, updated_at)
     VALUES (:id, :intent_id, :operation_id, CAST(:step AS jsonb), :via, :source, :sequence, :inner_hash, :outer_hash, :envelope, :max_time,
-            'SIGNED', :now, :now)
+            :contract_id, 'SIGNED', :now, :now)
     """
 )
 _GET = text(f"SELECT {_COLUMNS} FROM attempts WHERE id = :id")  # noqa: S608
@@ -89,6 +89,7 @@ class AttemptRecord:
     outer_hash: str
     envelope: str
     max_time: int
+    contract_id: str | None = None
     state: AttemptState = AttemptState.SIGNED
     submissions: int = 0
     ledger: int | None = None
@@ -113,8 +114,8 @@ class Settlement:
 
 
 async def insert(transaction: Transaction, attempt: AttemptRecord) -> None:
-    names = ("id", "intent_id", "operation_id", "via", "source", "sequence", "inner_hash", "outer_hash", "envelope", "max_time")
-    values = {name: getattr(attempt, name) for name in names}
+    identity = ("id", "intent_id", "operation_id", "via", "source", "sequence")
+    values = {name: getattr(attempt, name) for name in (*identity, "inner_hash", "outer_hash", "envelope", "max_time", "contract_id")}
     step = orjson.dumps(attempt.step).decode() if attempt.step else None
     await transaction.run(_INSERT, **values, step=step, now=transaction.now)
 

@@ -1,0 +1,102 @@
+"""Book-keeping of the chain step: who may use a source account, which envelope was signed, how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from offerhub.domain.errors import OutOfTurnError
+from offerhub.domain.messages import Movement
+from offerhub.domain.plans import Action
+from offerhub.domain.states import AttemptState, MilestoneState
+from offerhub.storage import attempts, operations, orders
+from offerhub.storage.attempts import AttemptRecord, Settlement
+from offerhub.storage.unit_of_work import Transaction
+
+_MILESTONE_AFTER = {Action.COMPLETE_MILESTONE: MilestoneState.COMPLETED, Action.APPROVE_MILESTONE: MilestoneState.APPROVED}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The answer to "may I use this account?": how many are ahead, and what this intent has signed already, newest first."""
+
+    ahead: int
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    last_sequence: int | None = None
+
+
+async def take_turn(transaction: Transaction, source: str, intent: str) -> Turn:
+    """Queue for the source account (once per intent). First come, first served; an open attempt keeps the place for ever."""
+    known = await attempts.of_intent(transaction, intent)
+    if any(attempt.is_open or attempt.state is AttemptState.CONFIRMED for attempt in known):
+        return Turn(0, known)
+    ahead = await attempts.queue_for(transaction, source, intent)
+    return Turn(ahead, known, await attempts.last_sequence(transaction, source))
+
+
+async def record_attempt(transaction: Transaction, signed: AttemptRecord) -> AttemptRecord:
+    """Persist a signed envelope before anybody may send it. An open or applied attempt of the same intent wins over the new one.
+
+    Raises ``OutOfTurnError`` when another intent holds the source account by now: the envelope must not be used.
+    """
+    if await attempts.holder(transaction, signed.source) != signed.intent_id:
+        raise OutOfTurnError(f"{signed.intent_id} no longer holds {signed.source}")
+    for attempt in await attempts.of_intent(transaction, signed.intent_id):
+        if attempt.is_open or attempt.state is AttemptState.CONFIRMED:
+            return attempt
+    await attempts.insert(transaction, signed)
+    after = {"intentId": signed.intent_id, "innerHash": signed.inner_hash, "source": signed.source, "sequence": str(signed.sequence)}
+    transaction.audit("envelope.signed", ("attempt", signed.id), None, after)
+    return signed
+
+
+async def note_submission(transaction: Transaction, attempt_id: str) -> AttemptRecord:
+    """Count one more posting, before it happens; returns the attempt so that a settled one is not posted again."""
+    attempt = await attempts.lock(transaction, attempt_id)
+    if attempt is None:
+        raise LookupError(f"there is no attempt {attempt_id}")
+    if attempt.is_open:
+        await attempts.mark_submitted(transaction, attempt_id)
+    return attempt
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an envelope ended, as read from the chain; ``state`` is CONFIRMED, REJECTED, DEAD or UNKNOWN."""
+
+    state: AttemptState
+    ledger: int | None = None
+    code: str | None = None
+    reason: str | None = None
+    movements: tuple[Movement, ...] = ()
+
+
+async def settle_attempt(transaction: Transaction, attempt_id: str, outcome: Outcome) -> AttemptRecord:
+    """Record the outcome once; with CONFIRMED the step's own effect (a milestone's state) and the operation's hash are recorded too.
+
+    The source account is given back unless the envelope may still apply or its intent needs another one (DEAD).
+    """
+    attempt = await attempts.lock(transaction, attempt_id)
+    if attempt is None:
+        raise LookupError(f"there is no attempt {attempt_id}")
+    if not attempt.is_open:
+        return attempt
+    movements = [vars(movement) for movement in outcome.movements]
+    settlement = Settlement(outcome.state, outcome.ledger, outcome.code, outcome.reason, movements)
+    await attempts.settle(transaction, attempt.id, settlement)
+    if outcome.state is AttemptState.CONFIRMED:
+        await _record_effect(transaction, attempt)
+    if outcome.state in (AttemptState.CONFIRMED, AttemptState.REJECTED):
+        await attempts.leave_queue(transaction, attempt.intent_id)
+    after = {"state": outcome.state, "innerHash": attempt.inner_hash, "reason": outcome.reason}
+    transaction.audit("envelope.settled", ("attempt", attempt.id), {"state": attempt.state}, after)
+    return replace(attempt, **vars(settlement))
+
+
+async def _record_effect(transaction: Transaction, attempt: AttemptRecord) -> None:
+    if attempt.operation_id is None or attempt.step is None:
+        return
+    await operations.add_hash(transaction, attempt.operation_id, attempt.inner_hash)
+    state = _MILESTONE_AFTER.get(Action(attempt.step["action"]))
+    operation = await operations.get(transaction, attempt.operation_id)
+    if state is not None and operation is not None:
+        await orders.set_milestone(transaction, operation.resource_id, attempt.step["milestone_index"], state)

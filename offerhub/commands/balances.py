@@ -1,0 +1,47 @@
+"""A posting together with the ``balance.…`` event that tells a user's side of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offerhub.domain import ledger
+from offerhub.domain.events import Event
+from offerhub.domain.ledger import Posting
+from offerhub.domain.money import format_amount
+from offerhub.storage import ledger as books
+from offerhub.storage.unit_of_work import Transaction
+
+
+@dataclass(frozen=True)
+class BalanceChange:
+    """How a user experiences a posting: ``balance.credited``, ``.debited``, ``.reserved`` or ``.released``."""
+
+    event_type: str
+    user_id: str
+    amount_stroops: int
+    source: str
+    order_id: str | None = None
+    deposit_id: str | None = None
+
+
+async def book(transaction: Transaction, posting: Posting, change: BalanceChange) -> bool:
+    """Book and tell; False (and nothing told) when the posting is booked already."""
+    if await books.post(transaction, posting) is None:
+        return False
+    accounts = (ledger.available(change.user_id), ledger.reserved(change.user_id))
+    balances = await books.lock_balances(transaction, accounts)
+    payload = {
+        "userId": change.user_id,
+        "amount": format_amount(change.amount_stroops),
+        "source": change.source,
+        "available": format_amount(balances[accounts[0]]),
+        "reserved": format_amount(balances[accounts[1]]),
+    }
+    if change.order_id:
+        payload["orderId"] = change.order_id
+    if change.deposit_id:
+        payload["depositId"] = change.deposit_id
+    if posting.transaction_hash:
+        payload["transactionHash"] = posting.transaction_hash
+    transaction.emit(Event(change.event_type, change.user_id, payload, (change.user_id,)))
+    return True

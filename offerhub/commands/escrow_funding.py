@@ -1,0 +1,70 @@
+"""Move the reserved money into the contract, and book what the chain moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from offerhub.commands.balances import BalanceChange, book
+from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order
+from offerhub.domain import ledger
+from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
+from offerhub.domain.messages import Movement
+from offerhub.domain.money import format_amount
+from offerhub.domain.plans import OperationKind
+from offerhub.domain.states import EscrowState, OrderState, require_order_state
+from offerhub.storage import operations, users
+from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.orders import EscrowChange, OrderRecord
+from offerhub.storage.unit_of_work import Transaction
+
+_FUNDED = frozenset({OrderState.ESCROW_FUNDED, OrderState.IN_PROGRESS, OrderState.RELEASE_REQUESTED, OrderState.RELEASED, OrderState.CLOSED})
+
+
+async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
+    """Escrow ``CREATED → FUNDING``. Raises ``ESCROW_NOT_FOUND``, ``ESCROW_NOT_READY``, ``ESCROW_ALREADY_FUNDED``, ``INVALID_STATE``."""
+    order = await lock_order(transaction, order_id)
+    running = await in_flight(transaction, order, OperationKind.ESCROW_FUNDING)
+    if running is not None:
+        return Accepted(order, running)
+    if order.escrow is None:
+        raise DomainError(ErrorCode.ESCROW_NOT_FOUND, "The order has no escrow yet; create it first.", {"orderId": order.id})
+    if order.state in _FUNDED:
+        raise DomainError(ErrorCode.ESCROW_ALREADY_FUNDED, "The escrow is funded already.", {"escrowId": order.escrow.id})
+    if order.state is OrderState.ESCROW_CREATING:
+        raise DomainError(ErrorCode.ESCROW_NOT_READY, "The escrow contract is still being created.", {"escrowId": order.escrow.id})
+    require_order_state(order.state, OrderState.ESCROW_FUNDING)
+    escrow = await move_escrow(transaction, order, EscrowState.FUNDING)
+    emit_escrow(transaction, "escrow.funding_started", order, escrow)
+    operation = await accept(transaction, order, OperationKind.ESCROW_FUNDING)
+    return Accepted(await lock_order(transaction, order_id), operation)
+
+
+async def book_funding(transaction: Transaction, order_id: str, operation_id: str, fund: AttemptRecord) -> OrderRecord:
+    """Buyer's ``reserved → escrow``, order → ``IN_PROGRESS``. Raises ``LedgerMismatchError`` when the chain moved anything else."""
+    order = await lock_order(transaction, order_id)
+    if order.state is not OrderState.ESCROW_FUNDING:
+        return order
+    await _check_movements(transaction, order, [Movement(**m) for m in fund.movements or ()])
+    escrow = await move_escrow(transaction, order, EscrowState.FUNDED, EscrowChange(fund_hash=fund.inner_hash))
+    change = BalanceChange("balance.debited", order.buyer_id, order.amount, "escrow_funding", order.id)
+    await book(transaction, ledger.fund(escrow.id, order.buyer_id, order.amount, fund.inner_hash), change)
+    fields = {"transactionHash": fund.inner_hash}
+    funded = await move_order(transaction, order, OrderState.ESCROW_FUNDED, contractId=escrow.contract_id, **fields)
+    emit_escrow(transaction, "escrow.funded", funded, escrow, amount=format_amount(order.amount), **fields)
+    moved = await move_order(transaction, funded, OrderState.IN_PROGRESS)
+    await operations.finish(transaction, operation_id)
+    return moved
+
+
+async def undo_funding(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    """The contract or network refused: the contract exists, empty; the order rests in ``ESCROW_FUNDING``."""
+    if order.the_escrow.state is EscrowState.FUNDING:
+        await move_escrow(transaction, order, EscrowState.CREATED)
+    return await lock_order(transaction, order.id)
+
+
+async def _check_movements(transaction: Transaction, order: OrderRecord, movements: Sequence[Movement]) -> None:
+    buyer = (await users.standings(transaction, (order.buyer_id,)))[order.buyer_id]
+    expected = [Movement(str(buyer.public_key), str(order.the_escrow.contract_id), order.amount)]
+    if list(movements) != expected:
+        raise LedgerMismatchError(f"funding should have moved {expected}, the chain moved {list(movements)}")

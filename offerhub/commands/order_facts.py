@@ -1,0 +1,146 @@
+"""What every command on an order says about it: events, audit entries, the outbox message, and the view for operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from offerhub.domain import ids
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.events import Event
+from offerhub.domain.messages import OrderView
+from offerhub.domain.money import format_amount
+from offerhub.domain.plans import OperationKind
+from offerhub.domain.states import EscrowState, FinalStatus, OrderState, check_escrow_transition, check_order_transition
+from offerhub.storage import operations, orders
+from offerhub.storage.operations import OperationRecord
+from offerhub.storage.orders import EscrowChange, EscrowRecord, OrderRecord, StateChange
+from offerhub.storage.unit_of_work import Transaction, WorkflowMessage, new_id
+
+ORDER_WORKFLOW = "Order"
+BACKGROUND_PRIORITY = 9
+_PRIORITY = {OperationKind.RELEASE: 0, OperationKind.ESCROW_FUNDING: 1, OperationKind.ESCROW_CREATION: 2}
+_CHILD_WORKFLOW = {
+    OperationKind.ESCROW_CREATION: ids.escrow_workflow_id,
+    OperationKind.ESCROW_FUNDING: ids.escrow_workflow_id,
+    OperationKind.RELEASE: ids.release_workflow_id,
+}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A command that the chain must carry out: the order in its transitional state and the operation to follow."""
+
+    order: OrderRecord
+    operation: OperationRecord
+
+
+async def lock_order(transaction: Transaction, order_id: str) -> OrderRecord:
+    order = await orders.lock(transaction, order_id)
+    if order is None:
+        raise DomainError(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.", {"orderId": order_id})
+    return order
+
+
+async def reread(transaction: Transaction, order_id: str) -> OrderRecord:
+    order = await orders.get(transaction, order_id)
+    assert order is not None, "an order never disappears"
+    return order
+
+
+async def move_order(transaction: Transaction, order: OrderRecord, target: OrderState, **event_fields: Any) -> OrderRecord:
+    """The guarded transition with its event (``order.<state>``) and audit entry; returns the order as it is afterwards."""
+    final_status: FinalStatus | None = event_fields.pop("final_status", None)
+    reason: str | None = event_fields.pop("audit_reason", None)
+    check_order_transition(order.state, target)
+    await orders.set_state(transaction, order.id, StateChange(order.state, target, final_status, reason))
+    transaction.audit(f"order.{target.lower()}", ("order", order.id), {"state": order.state}, {"state": target})
+    moved = await reread(transaction, order.id)
+    if target is OrderState.CLOSED:
+        event_fields["finalStatus"] = final_status
+    event_type = _EVENT_OF_STATE.get(target)
+    if event_type:
+        emit_order(transaction, event_type, moved, **event_fields)
+    return moved
+
+
+_EVENT_OF_STATE = {
+    OrderState.FUNDS_RESERVED: "order.funds_reserved",
+    OrderState.ESCROW_CREATING: "order.escrow_creating",
+    OrderState.ESCROW_FUNDING: "order.escrow_funding",
+    OrderState.ESCROW_FUNDED: "order.escrow_funded",
+    OrderState.IN_PROGRESS: "order.in_progress",
+    OrderState.RELEASE_REQUESTED: "order.release_requested",
+    OrderState.RELEASED: "order.released",
+    OrderState.CLOSED: "order.closed",
+}
+
+
+async def move_escrow(transaction: Transaction, order: OrderRecord, target: EscrowState, learned: EscrowChange | None = None) -> EscrowRecord:
+    check_escrow_transition(order.the_escrow.state, target)
+    await orders.set_escrow_state(transaction, order.the_escrow, target, learned or EscrowChange())
+    transaction.audit(f"escrow.{target.lower()}", ("escrow", order.the_escrow.id), {"state": order.the_escrow.state}, {"state": target})
+    return (await reread(transaction, order.id)).the_escrow
+
+
+def emit_order(transaction: Transaction, event_type: str, order: OrderRecord, **fields: Any) -> None:
+    payload = {
+        "orderId": order.id,
+        "status": order.state,
+        "buyerId": order.buyer_id,
+        "sellerId": order.seller_id,
+        "amount": format_amount(order.amount),
+        **fields,
+    }
+    transaction.emit(Event(event_type, order.id, payload, (order.buyer_id, order.seller_id)))
+
+
+def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, escrow: EscrowRecord, **fields: Any) -> None:
+    payload = {"escrowId": escrow.id, "orderId": order.id, "status": escrow.state, "contractId": escrow.contract_id, **fields}
+    transaction.emit(Event(event_type, escrow.id, payload, (order.buyer_id, order.seller_id)))
+
+
+def tell_order_workflow(transaction: Transaction, order_id: str, operation: OperationRecord | None = None) -> None:
+    """Outbox: an operation to carry out, or (without one) word that the order changed."""
+    payload = {"order_id": order_id, "operation_id": operation.id if operation else "", "kind": operation.kind if operation else ""}
+    priority = _PRIORITY[OperationKind(operation.kind)] if operation else BACKGROUND_PRIORITY
+    transaction.tell_workflow(WorkflowMessage(ORDER_WORKFLOW, ids.order_workflow_id(order_id), "message", payload, priority))
+
+
+async def accept(transaction: Transaction, order: OrderRecord, kind: OperationKind) -> OperationRecord:
+    """Write the operation and the message that carries it to the order's workflow."""
+    subject = order.id if kind is OperationKind.RELEASE else order.the_escrow.id
+    operation = OperationRecord(new_id("op"), kind, "order", order.id, "PENDING", _CHILD_WORKFLOW[kind](subject))
+    await operations.insert(transaction, operation)
+    tell_order_workflow(transaction, order.id, operation)
+    stored = await operations.get(transaction, operation.id)
+    assert stored is not None, "written in this transaction"
+    return stored
+
+
+async def in_flight(transaction: Transaction, order: OrderRecord, kind: OperationKind) -> OperationRecord | None:
+    """The running operation of this kind: a repeated command is answered with it."""
+    if order.operation_id is None:
+        return None
+    operation = await operations.get(transaction, order.operation_id)
+    return operation if operation is not None and operation.kind == kind else None
+
+
+def view(order: OrderRecord) -> OrderView:
+    escrow = order.escrow
+    return OrderView(
+        order_id=order.id,
+        title=order.title,
+        state=order.state,
+        buyer_id=order.buyer_id,
+        seller_id=order.seller_id,
+        amount=format_amount(order.amount),
+        amount_stroops=order.amount,
+        final_status=order.final_status or "",
+        escrow_id=escrow.id if escrow else "",
+        escrow_state=escrow.state if escrow else "",
+        contract_id=(escrow.contract_id or "") if escrow else "",
+        deploy_hash=(escrow.deploy_hash or "") if escrow else "",
+        fund_hash=(escrow.fund_hash or "") if escrow else "",
+        release_hash=(escrow.release_hash or "") if escrow else "",
+    )

@@ -1,0 +1,109 @@
+"""Create an order between two users: no money moves yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from offerhub.commands.order_facts import emit_order, tell_order_workflow
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.money import format_amount
+from offerhub.domain.states import MilestoneState, OrderState
+from offerhub.storage import orders, users
+from offerhub.storage.orders import MilestoneRecord, OrderRecord
+from offerhub.storage.unit_of_work import Transaction, new_id
+from offerhub.storage.users import Standing
+
+# A single-release contract holds at least one milestone; an order without any gets this one.
+DEFAULT_MILESTONE_REF = "delivery"
+
+
+@dataclass(frozen=True)
+class MilestoneWish:
+    ref: str
+    title: str
+    amount_stroops: int | None = None
+
+
+@dataclass(frozen=True)
+class CreateOrder:
+    buyer_id: str
+    seller_id: str
+    amount_stroops: int
+    currency: str
+    title: str
+    description: str | None = None
+    client_order_ref: str | None = None
+    milestones: tuple[MilestoneWish, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+async def create_order(transaction: Transaction, request: CreateOrder, platform_fee_bps: int) -> OrderRecord:
+    """The platform fee is frozen on the order. Milestone amounts, where given, must sum to the order's amount."""
+    if request.buyer_id == request.seller_id:
+        raise _invalid("sellerId", "buyer and seller must be two users")
+    _check_milestones(request)
+    standings = await users.standings(transaction, (request.buyer_id, request.seller_id))
+    for user_id in (request.buyer_id, request.seller_id):
+        check_standing(user_id, standings.get(user_id))
+    order = _new_order(transaction, request, platform_fee_bps)
+    await orders.insert(transaction, order)
+    emit_order(transaction, "order.created", order, clientOrderRef=order.client_order_ref)
+    after = {"state": order.state, "amount": format_amount(order.amount), "buyerId": order.buyer_id, "sellerId": order.seller_id}
+    transaction.audit("order.created", ("order", order.id), None, after)
+    tell_order_workflow(transaction, order.id)
+    return order
+
+
+def check_standing(user_id: str, standing: Standing | None) -> None:
+    """The user exists and is not suspended."""
+    if standing is None:
+        raise DomainError(ErrorCode.USER_NOT_FOUND, f"There is no user {user_id}.", {"userId": user_id})
+    if standing.status != "ACTIVE":
+        raise DomainError(ErrorCode.USER_SUSPENDED, f"User {user_id} is suspended.", {"userId": user_id})
+
+
+def _new_order(transaction: Transaction, request: CreateOrder, platform_fee_bps: int) -> OrderRecord:
+    wishes = request.milestones or (MilestoneWish(DEFAULT_MILESTONE_REF, request.title, request.amount_stroops),)
+    milestones = tuple(
+        MilestoneRecord(new_id("mst"), position, wish.ref, wish.title, wish.amount_stroops, MilestoneState.OPEN)
+        for position, wish in enumerate(wishes)
+    )
+    return OrderRecord(
+        id=new_id("ord"),
+        client_order_ref=request.client_order_ref,
+        buyer_id=request.buyer_id,
+        seller_id=request.seller_id,
+        amount=request.amount_stroops,
+        currency=request.currency,
+        title=request.title,
+        description=request.description,
+        state=OrderState.ORDER_CREATED,
+        final_status=None,
+        platform_fee_bps=platform_fee_bps,
+        cancel_reason=None,
+        metadata=request.metadata,
+        created_at=transaction.now,
+        updated_at=transaction.now,
+        closed_at=None,
+        milestones=milestones,
+    )
+
+
+def _check_milestones(request: CreateOrder) -> None:
+    amounts = [wish.amount_stroops for wish in request.milestones if wish.amount_stroops is not None]
+    if amounts and len(amounts) != len(request.milestones):
+        raise _invalid("milestones", "give every milestone an amount, or none")
+    if amounts and sum(amounts) != request.amount_stroops:
+        raise _invalid("milestones", f"milestone amounts sum to {format_amount(sum(amounts))}, the order's amount is "
+                       f"{format_amount(request.amount_stroops)}")
+    refs = [wish.ref for wish in request.milestones]
+    if len(set(refs)) != len(refs):
+        raise _invalid("milestones", "milestone refs must differ")
+
+
+def _invalid(field_name: str, message: str) -> DomainError:
+    fields = [{"field": field_name, "message": message}]
+    return DomainError(ErrorCode.VALIDATION_ERROR, f"{field_name}: {message}.", {"fields": fields})
+
+

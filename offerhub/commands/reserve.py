@@ -1,0 +1,55 @@
+"""Set the buyer's money aside for an order, and give it back when the order is canceled before an escrow exists."""
+
+from __future__ import annotations
+
+from offerhub.commands.balances import BalanceChange, book
+from offerhub.commands.order_facts import emit_order, lock_order, move_order, tell_order_workflow
+from offerhub.domain import ledger
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.money import format_amount
+from offerhub.domain.states import FinalStatus, OrderState, require_order_state
+from offerhub.storage import ledger as books
+from offerhub.storage.orders import OrderRecord
+from offerhub.storage.unit_of_work import Transaction
+
+
+async def reserve_order(transaction: Transaction, order_id: str) -> OrderRecord:
+    """Buyer ``available → reserved``, all or nothing. Raises ``FUNDS_ALREADY_RESERVED``, ``INSUFFICIENT_FUNDS``, ``INVALID_STATE``."""
+    order = await lock_order(transaction, order_id)
+    if order.state is OrderState.FUNDS_RESERVED:
+        raise DomainError(ErrorCode.FUNDS_ALREADY_RESERVED, "The buyer's funds are reserved already.", {"orderId": order.id})
+    require_order_state(order.state, OrderState.ORDER_CREATED)
+    account = ledger.available(order.buyer_id)
+    available = (await books.lock_balances(transaction, (account,)))[account]
+    if available < order.amount:
+        raise insufficient_funds(available, order.amount)
+    change = BalanceChange("balance.reserved", order.buyer_id, order.amount, "order_reservation", order.id)
+    await book(transaction, ledger.reserve(order.id, order.buyer_id, order.amount), change)
+    moved = await move_order(transaction, order, OrderState.FUNDS_RESERVED)
+    tell_order_workflow(transaction, order.id)
+    return moved
+
+
+async def cancel_order(transaction: Transaction, order_id: str, reason: str | None, canceled_by: str | None) -> OrderRecord:
+    """Close an order that has no escrow; a reservation goes back to the buyer. Canceling twice answers the canceled order."""
+    order = await lock_order(transaction, order_id)
+    if order.final_status is FinalStatus.CANCELED:
+        return order
+    require_order_state(order.state, OrderState.ORDER_CREATED, OrderState.FUNDS_RESERVED)
+    if order.state is OrderState.FUNDS_RESERVED:
+        change = BalanceChange("balance.released", order.buyer_id, order.amount, "reservation_canceled", order.id)
+        await book(transaction, ledger.unreserve(order.id, order.buyer_id, order.amount), change)
+    closed = await move_order(
+        transaction, order, OrderState.CLOSED, final_status=FinalStatus.CANCELED, audit_reason=reason or canceled_by
+    )
+    emit_order(transaction, "order.canceled", closed, reason=reason)
+    tell_order_workflow(transaction, order.id)
+    return closed
+
+
+def insufficient_funds(available: int, requested: int) -> DomainError:
+    return DomainError(
+        ErrorCode.INSUFFICIENT_FUNDS,
+        f"{format_amount(available)} USDC are available, {format_amount(requested)} are needed.",
+        {"available": format_amount(available), "requested": format_amount(requested), "currency": "USDC"},
+    )
