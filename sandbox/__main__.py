@@ -1,0 +1,44 @@
+"""``python -m sandbox``: run a sandbox network until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import uvicorn
+
+from sandbox.app import build_app
+from sandbox.identities import NETWORK_PASSPHRASE
+from sandbox.ledger.ledger import Ledger
+
+
+def main() -> None:
+    options = _options()
+    ledger = Ledger(options.home, NETWORK_PASSPHRASE, options.interval_seconds)
+    app = build_app(ledger, options.home, options.trustless_requests_per_minute)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sandbox", description="A local Stellar network with Trustless Work on it.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=4010)
+    parser.add_argument("--home", type=Path, required=True, help="directory that keeps the ledger")
+    parser.add_argument(
+        "--interval-seconds", type=float, default=1.0, help="time between ledgers; 0 closes one per transaction"
+    )
+    parser.add_argument("--trustless-requests-per-minute", type=int, default=50, help="0 switches the limit off")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

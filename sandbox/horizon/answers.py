@@ -1,0 +1,69 @@
+"""HAL and problem+json answers; every answer about state names the latest ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+_ERRORS_URL = "https://stellar.org/horizon-errors/"
+_TITLES = {
+    "not_found": (404, "Resource Missing"),
+    "bad_request": (400, "Bad Request"),
+    "transaction_malformed": (400, "Transaction Malformed"),
+    "transaction_failed": (400, "Transaction Failed"),
+    "transaction_submission_timeout": (504, "Transaction Submission Timeout"),
+    "unsupported_media_type": (415, "Unsupported Media Type"),
+    "payload_too_large": (413, "Payload Too Large"),
+    "not_acceptable": (406, "Not Acceptable"),
+    "before_history": (410, "Data Requested Is Before Recorded History"),
+    "internal_server_error": (500, "Internal Server Error"),
+}
+
+
+class Problem(Exception):
+    """An answer that ends the request with a problem document."""
+
+    def __init__(self, kind: str, detail: str, extras: dict[str, Any] | None = None) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.detail = detail
+        self.extras = extras
+
+    def response(self) -> Response:
+        status, title = _TITLES[self.kind]
+        document: dict[str, Any] = {
+            "type": f"{_ERRORS_URL}{self.kind}",
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+        }
+        if self.extras is not None:
+            document["extras"] = self.extras
+        return Response(orjson.dumps(document), status, media_type="application/problem+json; charset=utf-8")
+
+
+def not_found() -> Problem:
+    return Problem(
+        "not_found",
+        "The resource at the url requested was not found. This usually occurs for one of two reasons: the url "
+        "requested is not valid, or no data in our database could be found with the parameters provided.",
+    )
+
+
+def bad_parameter(name: str, reason: str) -> Problem:
+    return Problem(
+        "bad_request",
+        "The request you sent was invalid in some way.",
+        {"invalid_field": name, "reason": reason},
+    )
+
+
+def hal(document: dict[str, Any], latest_ledger: int, status: int = 200) -> Response:
+    return Response(
+        orjson.dumps(document),
+        status,
+        headers={"Latest-Ledger": str(latest_ledger)},
+        media_type="application/hal+json; charset=utf-8",
+    )

@@ -1,0 +1,128 @@
+"""POST /transactions and POST /transactions_async."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox.horizon.answers import Problem, hal
+from sandbox.horizon.parameters import base_url
+from sandbox.horizon.resources import transaction_resource
+from sandbox.ledger.chain import Submission, SubmissionStatus
+from sandbox.ledger.envelope import MalformedEnvelope, decode_envelope
+from sandbox.ledger.ledger import Ledger
+from sandbox.ledger.store import StoredTransaction
+
+MAX_BODY_BYTES = 200 * 1024
+_STATUS_CODES = {
+    SubmissionStatus.PENDING: 201,
+    SubmissionStatus.DUPLICATE: 409,
+    SubmissionStatus.TRY_AGAIN_LATER: 503,
+    SubmissionStatus.ERROR: 400,
+}
+
+
+async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
+    """Known hashes are answered from history without asking the ledger, so re-posting is idempotent."""
+    envelope_xdr = await _envelope_parameter(request)
+    transaction_hash = _hash_of(ledger, envelope_xdr)
+    found = ledger.find(transaction_hash)
+    if found is None:
+        submission = ledger.enqueue(envelope_xdr)
+        if submission.status is SubmissionStatus.ERROR:
+            raise _refused(submission)
+        try:
+            found = await ledger.applied(transaction_hash)
+        except TimeoutError:
+            raise _timed_out(transaction_hash, envelope_xdr) from None
+    if not found.successful:
+        raise _failed(found)
+    return hal(transaction_resource(found, transaction_hash, base_url(request)), ledger.latest_ledger)
+
+
+async def submit_async(ledger: Ledger, request: Request) -> Response:
+    """Core's own answer; history is not asked."""
+    envelope_xdr = await _envelope_parameter(request)
+    try:
+        submission = ledger.enqueue(envelope_xdr)
+    except MalformedEnvelope as error:
+        raise _malformed(envelope_xdr) from error
+    document: dict[str, Any] = {"tx_status": submission.status.value, "hash": submission.hash}
+    if submission.outcome is not None:
+        document["error_result_xdr"] = submission.outcome.result_xdr()
+    return Response(
+        orjson.dumps(document),
+        _STATUS_CODES[submission.status],
+        headers={"Latest-Ledger": str(ledger.latest_ledger)},
+        media_type="application/json; charset=utf-8",
+    )
+
+
+async def _envelope_parameter(request: Request) -> str:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if media_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raise Problem("unsupported_media_type", "The request has an unsupported content type.")
+    if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
+        raise Problem("payload_too_large", f"The request body exceeds {MAX_BODY_BYTES} bytes.")
+    form = await request.form()
+    value = form.get("tx")
+    return value if isinstance(value, str) else ""
+
+
+def _hash_of(ledger: Ledger, envelope_xdr: str) -> str:
+    try:
+        return decode_envelope(envelope_xdr, ledger.network_passphrase).hash.hex()
+    except MalformedEnvelope as error:
+        raise _malformed(envelope_xdr) from error
+
+
+def _malformed(envelope_xdr: str) -> Problem:
+    return Problem(
+        "transaction_malformed",
+        "Horizon could not decode the transaction envelope in this request. A transaction should be an XDR "
+        "TransactionEnvelope struct encoded using base64. The envelope read from this request is echoed in the "
+        "`extras.envelope_xdr` field of this response for your convenience.",
+        {"envelope_xdr": envelope_xdr},
+    )
+
+
+_FAILED_DETAIL = (
+    "The transaction failed when submitted to the stellar network. The `extras.result_codes` field on this response "
+    "contains further details."
+)
+
+
+def _refused(submission: Submission) -> Problem:
+    assert submission.outcome is not None
+    extras = {
+        "envelope_xdr": submission.envelope_xdr,
+        "hash": submission.hash,
+        "result_codes": submission.outcome.result_codes(),
+        "result_xdr": submission.outcome.result_xdr(),
+    }
+    return Problem("transaction_failed", _FAILED_DETAIL, extras)
+
+
+def _failed(found: StoredTransaction) -> Problem:
+    extras = {
+        "envelope_xdr": found.document["envelope_xdr"],
+        "hash": found.hash,
+        "result_codes": found.outcome["result_codes"],
+        "result_xdr": found.document["result_xdr"],
+    }
+    if found.outcome["diagnostic_events"]:
+        extras["diagnostic_events"] = found.outcome["diagnostic_events"]
+    return Problem("transaction_failed", _FAILED_DETAIL, extras)
+
+
+def _timed_out(transaction_hash: str, envelope_xdr: str) -> Problem:
+    return Problem(
+        "transaction_submission_timeout",
+        "Your transaction submission request has timed out. This does not necessarily mean the submission has failed. "
+        "Before resubmitting, please use the transaction hash provided in `extras.hash` to poll the GET /transactions "
+        "endpoint for sometime and check if it was included in a ledger.",
+        {"hash": transaction_hash, "envelope_xdr": envelope_xdr},
+    )
