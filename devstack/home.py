@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from devstack.failure import StackError
+from devstack.sitter import alive
 
 FREE_NEEDED_MB = 500
 # The longest a killed run's sitter needs to stop what that run left.
@@ -58,7 +59,7 @@ class Home:
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
                 return descriptor
             holder = path.read_text(encoding="ascii").strip()
-            if not holder or _runs(int(holder)) or time.monotonic() > until:
+            if not holder or alive(int(holder)) or time.monotonic() > until:
                 os.close(descriptor)
                 raise StackError(
                     f"another instance already runs in {self.path} (pid {holder or 'unknown'}); OFFERHUB_HOME chooses another home"
@@ -109,13 +110,3 @@ def write_private(path: Path, content: Any) -> None:  # noqa: ANN401 JSON
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
