@@ -1,4 +1,4 @@
-"""The numbered refusals of the single-release escrow (V1) and the texts its source gives them."""
+"""The refusals the single-release escrow (V1) can give here, with the numbers and texts of its source."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ class EscrowError(IntEnum):
     OnlyReleaseSignerCanReleaseEarnings = 4
     EscrowNotCompleted = 5
     EscrowBalanceNotEnoughToSendEarnings = 6
-    OnlyPlatformAddressExecuteThisFunction = 7
     OnlyServiceProviderChangeMilstoneStatus = 8
     NoMilestoneDefined = 9
-    InvalidMileStoneIndex = 10
     OnlyApproverChangeMilstoneFlag = 11
     OnlyDisputeResolverCanExecuteThisFunction = 12
     EscrowAlreadyInDispute = 13
@@ -50,10 +48,8 @@ MESSAGES = {
     EscrowError.OnlyReleaseSignerCanReleaseEarnings: "Only the release signer can release the escrow earnings",
     EscrowError.EscrowNotCompleted: "The escrow must be completed to release earnings",
     EscrowError.EscrowBalanceNotEnoughToSendEarnings: ("The escrow balance must be equal to the amount of earnings defined for the escrow"),
-    EscrowError.OnlyPlatformAddressExecuteThisFunction: "Only the platform address should be able to execute this function",
     EscrowError.OnlyServiceProviderChangeMilstoneStatus: "Only the service provider can change milestone status",
     EscrowError.NoMilestoneDefined: "Escrow initialized without milestone",
-    EscrowError.InvalidMileStoneIndex: "Invalid milestone index",
     EscrowError.OnlyApproverChangeMilstoneFlag: "Only the approver can change milestone flag",
     EscrowError.OnlyDisputeResolverCanExecuteThisFunction: "Only the dispute resolver can execute this function",
     EscrowError.EscrowAlreadyInDispute: "Escrow already in dispute",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.contracts import asset_contract, factory, single_release
+from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id
 from sandbox.contracts.call import Authorization, Call, invoke_contract_args
 from sandbox.contracts.interface import ContractFailure, ContractResult, Invocation, World
 from sandbox.contracts.values import UnexpectedValue
-from sandbox.trustless.identity import escrow_wasm_hash, factory_contract_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

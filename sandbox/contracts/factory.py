@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from stellar_sdk import Address, Network, xdr
 
 from sandbox.contracts import single_release
+from sandbox.contracts.addresses import escrow_wasm_hash
 from sandbox.contracts.interface import ContractFailure, ContractInstance
 from sandbox.contracts.values import address_value, as_address, as_bytes32, as_symbol, as_vec, sc_address, vec_value
-from sandbox.trustless.identity import escrow_wasm_hash
 
 if TYPE_CHECKING:
     from sandbox.contracts.call import Call

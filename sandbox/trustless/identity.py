@@ -1,36 +1,23 @@
-"""Who Trustless Work is on a given network: every id follows from the passphrase, so two sandboxes agree without talking."""
+"""Who Trustless Work is on a given network."""
 
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha256
 
-from stellar_sdk import Keypair, StrKey
+from stellar_sdk import Keypair
+
+from sandbox.contracts.addresses import derive, escrow_wasm_hash, factory_contract_id
 
 
 @cache
 def fee_account_keypair(network_passphrase: str) -> Keypair:
     """The account that receives Trustless Work's 0.3 %; genesis creates it with a USDC trustline."""
-    return Keypair.from_raw_ed25519_seed(_derive(network_passphrase, "fee"))
+    return Keypair.from_raw_ed25519_seed(derive(network_passphrase, "fee"))
 
 
 @cache
-def factory_contract_id(network_passphrase: str) -> str:
-    return StrKey.encode_contract(_derive(network_passphrase, "factory"))
-
-
-@cache
-def escrow_wasm_hash(network_passphrase: str) -> bytes:
-    return _derive(network_passphrase, "wasm")
-
-
-@cache
-def factory_wasm_hash(network_passphrase: str) -> bytes:
-    return _derive(network_passphrase, "factory-wasm")
-
-
 def api_key(network_passphrase: str) -> str:
-    return f"sandbox.{_derive(network_passphrase, 'api-key').hex()}"
+    return f"sandbox.{derive(network_passphrase, 'api-key').hex()}"
 
 
 def identity(network_passphrase: str) -> dict[str, str]:
@@ -41,7 +28,3 @@ def identity(network_passphrase: str) -> dict[str, str]:
         "feeAddress": fee_account_keypair(network_passphrase).public_key,
         "apiKey": api_key(network_passphrase),
     }
-
-
-def _derive(network_passphrase: str, label: str) -> bytes:
-    return sha256(f"{network_passphrase}/trustless-work-{label}".encode()).digest()

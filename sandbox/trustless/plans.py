@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from stellar_sdk import scval, xdr
 
 from sandbox.contracts import asset_contract, factory
+from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id, factory_wasm_hash
 from sandbox.contracts.escrow_record import Escrow, escrow_value
 from sandbox.contracts.values import address_value, amounts_value, string_value, vec_value
 from sandbox.trustless.envelope import ContractCall, Resources
 from sandbox.trustless.footprint import Token, balance_keys, code_key, instance_key
-from sandbox.trustless.identity import escrow_wasm_hash, factory_contract_id, factory_wasm_hash, fee_account_keypair
+from sandbox.trustless.identity import fee_account_keypair
 
 if TYPE_CHECKING:
     from sandbox.trustless.requests import ApproveBody, DisputeBody, FundBody, ReleaseBody, ResolveBody, StatusBody

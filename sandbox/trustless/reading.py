@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stellar_sdk import StrKey
+
 from sandbox.contracts.escrow_record import Escrow, as_escrow
 from sandbox.contracts.single_release import ESCROW_KEY
 from sandbox.trustless.documents import decode_state, indexed_document, status_of, validated_document
@@ -66,7 +68,7 @@ class EscrowReader:
         return validated_document(row, escrow, balance_stroops)
 
     def _chain_state(self, contract_id: str) -> tuple[Escrow, int]:
-        instance = self.ledger.contract_instance(contract_id)
+        instance = self.ledger.contract_instance(contract_id) if StrKey.is_valid_contract(contract_id) else None
         if instance is None or ESCROW_KEY not in instance.storage:
             raise bad_request(ESCROW_NOT_FOUND)
         escrow = as_escrow(instance.storage[ESCROW_KEY])

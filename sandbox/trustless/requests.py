@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -14,12 +14,16 @@ from sandbox.trustless.exact_json import STROOPS_PER_UNIT
 
 MAX_STROOPS = 2**63 - 1
 BPS_PER_PERCENT = 100
+_EXACT = Context(prec=60, traps=[Inexact])
 
 
 def _scaled(value: object, factor: int, decimals: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise PydanticCustomError("number", "must be a number")
-    scaled = Decimal(value) * factor
+    try:
+        scaled = _EXACT.multiply(Decimal(value), factor)
+    except Inexact:
+        raise ValueError(f"must have at most {decimals} decimals") from None
     if abs(scaled) > MAX_STROOPS:
         raise ValueError("is out of range")
     if scaled != scaled.to_integral_value():

@@ -12,7 +12,8 @@ from sandbox.contracts.factory import DEPLOY_FUNCTION, escrow_contract_id
 from sandbox.contracts.interface import ContractFailure, ContractInstance, ContractResult, Invocation, Transfer
 from sandbox.contracts.values import address_value, vec_value
 from sandbox.trustless.envelope import ContractCall
-from sandbox.trustless.identity import escrow_wasm_hash, factory_contract_id, fee_account_keypair
+from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id
+from sandbox.trustless.identity import fee_account_keypair
 
 PASSPHRASE = "Contract tests ; November 2026"
 ISSUER = Keypair.from_raw_ed25519_seed(b"issuer" + bytes(26)).public_key
@@ -143,9 +144,7 @@ def deploy(into: MemoryWorld, properties: Escrow | None = None) -> str:
 
 
 def fund_call(contract_id: str, expected: xdr.SCVal, amount_stroops: int, signer: str = BUYER) -> ContractCall:
-    moved = ContractCall(
-        signer, TOKEN, "transfer", [address_value(signer), address_value(contract_id), scval.to_int128(amount_stroops)]
-    )
+    moved = ContractCall(signer, TOKEN, "transfer", [address_value(signer), address_value(contract_id), scval.to_int128(amount_stroops)])
     args = [address_value(signer), expected, scval.to_int128(amount_stroops)]
     return ContractCall(signer, contract_id, "fund_escrow", args, [moved])
 
@@ -160,5 +159,3 @@ def stored(of: MemoryWorld, contract_id: str) -> xdr.SCVal:
 
 def state(of: MemoryWorld, contract_id: str) -> Escrow:
     return as_escrow(stored(of, contract_id))
-
-

@@ -66,9 +66,7 @@ def test_address_credentials_authorise_nothing() -> None:
     entry = dispute.authorization()
     entry.credentials = xdr.SorobanCredentials(
         xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_ADDRESS,
-        address=xdr.SorobanAddressCredentials(
-            Address(BUYER).to_xdr_sc_address(), xdr.Int64(1), xdr.Uint32(100), scval.to_void()
-        ),
+        address=xdr.SorobanAddressCredentials(Address(BUYER).to_xdr_sc_address(), xdr.Int64(1), xdr.Uint32(100), scval.to_void()),
     )
     with pytest.raises(ContractFailure, match="InvalidAction"):
         execute(replace(invocation(dispute), auth=[entry]), ledger)

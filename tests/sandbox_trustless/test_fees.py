@@ -39,6 +39,7 @@ def test_the_documented_example() -> None:
     assert (split.trustless_work_stroops, split.platform_stroops, split.payee_stroops) == (3_000_000, 50_000_000, 947_000_000)
 
 
+@settings(deadline=None)
 @given(amounts, platform_fees)
 def test_fees_are_floored_and_the_parts_make_the_whole(amount: int, bps: int) -> None:
     split = split_fees(amount, bps)
@@ -83,6 +84,7 @@ def test_resolution_conserves_the_tokens(shares: list[int], bps: int) -> None:
         assert ledger.balances[TOKEN, payee] == split_fees(amount, bps).payee_stroops
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(-(2**127), 2**127 - 1), st.integers(0, 2**32 - 1))
 def test_records_survive_their_encoding(text: str, amount: int, memo: int) -> None:
     record = escrow(title=text.encode("utf-8", "ignore").decode(), amount_stroops=amount, receiver_memo=memo)
