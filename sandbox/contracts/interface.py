@@ -69,10 +69,6 @@ class World(Protocol):
 
     def put_instance(self, instance: ContractInstance) -> None: ...
 
-    def is_asset_contract(self, contract_id: str) -> bool:
-        """True for the Stellar Asset Contract of an asset this ledger knows (at least USDC)."""
-        ...
-
     def balance_stroops(self, asset_contract: str, address: str) -> int:
         """Balance of a G... trustline or C... contract; 0 where there is none."""
         ...

@@ -35,6 +35,8 @@ class Submission:
             outcome = await self.ledger.submit(signed_xdr)
         except TimeoutError as error:
             raise send_failed(SEND_UNFINISHED) from error
+        except ValueError as error:
+            raise bad_request(f"Transaction submission failed: {error}") from error
         _demand_success(outcome)
         answer: dict[str, object] = {"status": "SUCCESS", "message": SENT}
         build = self.index.build(inner_hash)

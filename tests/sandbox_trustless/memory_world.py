@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from stellar_sdk import Asset, Keypair, scval, xdr
 
 from sandbox.contracts import execute
+from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id
 from sandbox.contracts.escrow_record import Escrow, Flags, Milestone, Roles, as_escrow, escrow_value
 from sandbox.contracts.factory import DEPLOY_FUNCTION, escrow_contract_id
 from sandbox.contracts.interface import ContractFailure, ContractInstance, ContractResult, Invocation, Transfer
 from sandbox.contracts.values import address_value, vec_value
 from sandbox.trustless.envelope import ContractCall
-from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id
 from sandbox.trustless.identity import fee_account_keypair
 
 PASSPHRASE = "Contract tests ; November 2026"
@@ -76,13 +76,12 @@ class MemoryWorld:
     def put_instance(self, instance: ContractInstance) -> None:
         self.contracts[instance.contract_id] = instance
 
-    def is_asset_contract(self, contract_id: str) -> bool:
-        return contract_id == TOKEN
-
     def balance_stroops(self, asset_contract: str, address: str) -> int:
         return self.balances.get((asset_contract, address), 0)
 
     def transfer(self, transfer: Transfer) -> None:
+        if transfer.asset_contract != TOKEN:
+            raise ContractFailure(transfer.asset_contract, "MissingValue", None)
         source, target = ((transfer.asset_contract, end) for end in (transfer.sender, transfer.recipient))
         if transfer.recipient.startswith("G") and target not in self.balances:
             raise ContractFailure(transfer.asset_contract, "TrustlineMissingError", 13)

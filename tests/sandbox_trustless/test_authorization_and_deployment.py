@@ -135,8 +135,11 @@ def test_a_salt_is_good_for_one_contract_and_the_code_must_be_known() -> None:
 
 
 def test_calls_to_nothing_trap() -> None:
-    with pytest.raises(ContractFailure, match="MissingValue"):
-        run(world(), ContractCall(BUYER, StrKey.encode_contract(bytes(32)), "fund_escrow", []))
+    nothing = StrKey.encode_contract(bytes(32))
+    transfer = [address_value(BUYER), address_value(SELLER), scval.to_int128(1)]
+    for function, args in (("fund_escrow", []), ("transfer", transfer)):
+        with pytest.raises(ContractFailure, match="MissingValue"):
+            run(world(), ContractCall(BUYER, nothing, function, args))
 
 
 def test_stored_maps_are_sorted_as_the_host_demands() -> None:
