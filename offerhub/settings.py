@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-TESTNET_PASSPHRASE = "Test SDF Network ; September 2015"
-MAINNET_PASSPHRASE = "Public Global Stellar Network ; September 2015"
+TESTNET_PASSPHRASE = "Test SDF Network ; September 2015"  # noqa: S105 - public name of a network
+MAINNET_PASSPHRASE = "Public Global Stellar Network ; September 2015"  # noqa: S105 - public name of a network
 
 _KNOWN: dict[str, dict[str, str]] = {
     "testnet": {
@@ -93,5 +93,5 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as problem:
         lines = [f"{'.'.join(str(part) for part in error['loc']).upper() or 'settings'}: {error['msg']}" for error in problem.errors()]
-        print("configuration: " + "; ".join(lines), file=sys.stderr)
+        sys.stderr.write("configuration: " + "; ".join(lines) + "\n")
         sys.exit(2)

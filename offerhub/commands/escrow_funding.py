@@ -17,7 +17,7 @@ from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.orders import EscrowChange, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
-_FUNDED = frozenset({OrderState.ESCROW_FUNDED, OrderState.IN_PROGRESS, OrderState.RELEASE_REQUESTED, OrderState.RELEASED, OrderState.CLOSED})
+_STATES_BEFORE = frozenset({EscrowState.CREATING, EscrowState.CREATED, EscrowState.FUNDING})
 
 
 async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
@@ -28,7 +28,7 @@ async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
         return Accepted(order, running)
     if order.escrow is None:
         raise DomainError(ErrorCode.ESCROW_NOT_FOUND, "The order has no escrow yet; create it first.", {"orderId": order.id})
-    if order.state in _FUNDED:
+    if order.escrow.state not in _STATES_BEFORE:
         raise DomainError(ErrorCode.ESCROW_ALREADY_FUNDED, "The escrow is funded already.", {"escrowId": order.escrow.id})
     if order.state is OrderState.ESCROW_CREATING:
         raise DomainError(ErrorCode.ESCROW_NOT_READY, "The escrow contract is still being created.", {"escrowId": order.escrow.id})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from offerhub.domain import ids
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -48,19 +48,22 @@ async def reread(transaction: Transaction, order_id: str) -> OrderRecord:
     return order
 
 
-async def move_order(transaction: Transaction, order: OrderRecord, target: OrderState, **event_fields: Any) -> OrderRecord:
-    """The guarded transition with its event (``order.<state>``) and audit entry; returns the order as it is afterwards."""
-    final_status: FinalStatus | None = event_fields.pop("final_status", None)
-    reason: str | None = event_fields.pop("audit_reason", None)
-    check_order_transition(order.state, target)
-    await orders.set_state(transaction, order.id, StateChange(order.state, target, final_status, reason))
-    transaction.audit(f"order.{target.lower()}", ("order", order.id), {"state": order.state}, {"state": target})
+async def move_order(transaction: Transaction, order: OrderRecord, target: OrderState, **fields: str | None) -> OrderRecord:
+    """The guarded transition with its event (``fields`` are its optional payload) and audit entry; returns the order afterwards."""
+    return await _move(transaction, order, StateChange(order.state, target), fields)
+
+
+async def close_order(transaction: Transaction, order: OrderRecord, final_status: FinalStatus, reason: str | None = None) -> OrderRecord:
+    change = StateChange(order.state, OrderState.CLOSED, final_status, reason)
+    return await _move(transaction, order, change, {"finalStatus": final_status})
+
+
+async def _move(transaction: Transaction, order: OrderRecord, change: StateChange, fields: Mapping[str, str | None]) -> OrderRecord:
+    check_order_transition(order.state, change.target)
+    await orders.set_state(transaction, order.id, change)
+    transaction.audit(f"order.{change.target.lower()}", ("order", order.id), {"state": order.state}, {"state": change.target})
     moved = await reread(transaction, order.id)
-    if target is OrderState.CLOSED:
-        event_fields["finalStatus"] = final_status
-    event_type = _EVENT_OF_STATE.get(target)
-    if event_type:
-        emit_order(transaction, event_type, moved, **event_fields)
+    emit_order(transaction, _EVENT_OF_STATE[change.target], moved, **fields)
     return moved
 
 
@@ -75,15 +78,20 @@ _EVENT_OF_STATE = {
     OrderState.CLOSED: "order.closed",
 }
 
+_UNCHANGED = EscrowChange()
 
-async def move_escrow(transaction: Transaction, order: OrderRecord, target: EscrowState, learned: EscrowChange | None = None) -> EscrowRecord:
-    check_escrow_transition(order.the_escrow.state, target)
-    await orders.set_escrow_state(transaction, order.the_escrow, target, learned or EscrowChange())
-    transaction.audit(f"escrow.{target.lower()}", ("escrow", order.the_escrow.id), {"state": order.the_escrow.state}, {"state": target})
+
+async def move_escrow(
+    transaction: Transaction, order: OrderRecord, target: EscrowState, learned: EscrowChange = _UNCHANGED
+) -> EscrowRecord:
+    escrow = order.the_escrow
+    check_escrow_transition(escrow.state, target)
+    await orders.set_escrow_state(transaction, escrow, target, learned)
+    transaction.audit(f"escrow.{target.lower()}", ("escrow", escrow.id), {"state": escrow.state}, {"state": target})
     return (await reread(transaction, order.id)).the_escrow
 
 
-def emit_order(transaction: Transaction, event_type: str, order: OrderRecord, **fields: Any) -> None:
+def emit_order(transaction: Transaction, event_type: str, order: OrderRecord, **fields: str | None) -> None:
     payload = {
         "orderId": order.id,
         "status": order.state,
@@ -95,7 +103,7 @@ def emit_order(transaction: Transaction, event_type: str, order: OrderRecord, **
     transaction.emit(Event(event_type, order.id, payload, (order.buyer_id, order.seller_id)))
 
 
-def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, escrow: EscrowRecord, **fields: Any) -> None:
+def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, escrow: EscrowRecord, **fields: str | None) -> None:
     payload = {"escrowId": escrow.id, "orderId": order.id, "status": escrow.state, "contractId": escrow.contract_id, **fields}
     transaction.emit(Event(event_type, escrow.id, payload, (order.buyer_id, order.seller_id)))
 

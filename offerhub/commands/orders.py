@@ -95,8 +95,10 @@ def _check_milestones(request: CreateOrder) -> None:
     if amounts and len(amounts) != len(request.milestones):
         raise _invalid("milestones", "give every milestone an amount, or none")
     if amounts and sum(amounts) != request.amount_stroops:
-        raise _invalid("milestones", f"milestone amounts sum to {format_amount(sum(amounts))}, the order's amount is "
-                       f"{format_amount(request.amount_stroops)}")
+        raise _invalid(
+            "milestones",
+            f"milestone amounts sum to {format_amount(sum(amounts))}, the order's amount is {format_amount(request.amount_stroops)}",
+        )
     refs = [wish.ref for wish in request.milestones]
     if len(set(refs)) != len(refs):
         raise _invalid("milestones", "milestone refs must differ")
@@ -105,5 +107,3 @@ def _check_milestones(request: CreateOrder) -> None:
 def _invalid(field_name: str, message: str) -> DomainError:
     fields = [{"field": field_name, "message": message}]
     return DomainError(ErrorCode.VALIDATION_ERROR, f"{field_name}: {message}.", {"fields": fields})
-
-

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order
+from offerhub.commands.order_facts import Accepted, accept, close_order, emit_escrow, in_flight, lock_order, move_escrow, move_order
 from offerhub.domain import ledger
 from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.fees import ReleaseSplit, split_release
@@ -59,10 +59,8 @@ async def book_release(transaction: Transaction, order_id: str, operation_id: st
         platformFee=format_amount(split.platform_fee_stroops),
         protocolFee=format_amount(split.protocol_fee_stroops),
     )
-    emit_escrow(
-        transaction, "escrow.released", released, escrow, amount=format_amount(order.amount), transactionHash=payout.inner_hash
-    )
-    closed = await move_order(transaction, released, OrderState.CLOSED, final_status=FinalStatus.RELEASED)
+    emit_escrow(transaction, "escrow.released", released, escrow, amount=format_amount(order.amount), transactionHash=payout.inner_hash)
+    closed = await close_order(transaction, released, FinalStatus.RELEASED)
     await operations.finish(transaction, operation_id)
     return closed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.order_facts import emit_order, lock_order, move_order, tell_order_workflow
+from offerhub.commands.order_facts import close_order, emit_order, lock_order, move_order, tell_order_workflow
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import format_amount
@@ -39,9 +39,8 @@ async def cancel_order(transaction: Transaction, order_id: str, reason: str | No
     if order.state is OrderState.FUNDS_RESERVED:
         change = BalanceChange("balance.released", order.buyer_id, order.amount, "reservation_canceled", order.id)
         await book(transaction, ledger.unreserve(order.id, order.buyer_id, order.amount), change)
-    closed = await move_order(
-        transaction, order, OrderState.CLOSED, final_status=FinalStatus.CANCELED, audit_reason=reason or canceled_by
-    )
+    closed = await close_order(transaction, order, FinalStatus.CANCELED, reason)
+    transaction.audit("order.cancel_reason", ("order", order.id), None, {"reason": reason, "canceledBy": canceled_by})
     emit_order(transaction, "order.canceled", closed, reason=reason)
     tell_order_workflow(transaction, order.id)
     return closed

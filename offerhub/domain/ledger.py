@@ -54,20 +54,29 @@ class Posting:
             raise LedgerMismatchError(f"posting {self.reference}/{self.kind} has an empty entry")
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """What a posting is about, and the chain's evidence for it."""
+
+    reference: str
+    kind: str
+    transaction_hash: str | None = None
+
+
 def deposit(deposit_id: str, user_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
-    return _move(deposit_id, "deposit", WORLD_STELLAR, available(user_id), amount_stroops, transaction_hash)
+    return _move(_Subject(deposit_id, "deposit", transaction_hash), WORLD_STELLAR, available(user_id), amount_stroops)
 
 
 def reserve(order_id: str, buyer_id: str, amount_stroops: int) -> Posting:
-    return _move(order_id, "reserve", available(buyer_id), reserved(buyer_id), amount_stroops)
+    return _move(_Subject(order_id, "reserve"), available(buyer_id), reserved(buyer_id), amount_stroops)
 
 
 def unreserve(order_id: str, buyer_id: str, amount_stroops: int) -> Posting:
-    return _move(order_id, "unreserve", reserved(buyer_id), available(buyer_id), amount_stroops)
+    return _move(_Subject(order_id, "unreserve"), reserved(buyer_id), available(buyer_id), amount_stroops)
 
 
 def fund(escrow_id: str, buyer_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
-    return _move(escrow_id, "fund", reserved(buyer_id), in_escrow(escrow_id), amount_stroops, transaction_hash)
+    return _move(_Subject(escrow_id, "fund", transaction_hash), reserved(buyer_id), in_escrow(escrow_id), amount_stroops)
 
 
 def release(escrow_id: str, seller_id: str, split: ReleaseSplit, transaction_hash: str) -> Posting:
@@ -81,7 +90,8 @@ def release(escrow_id: str, seller_id: str, split: ReleaseSplit, transaction_has
     return Posting(escrow_id, "release", tuple(part for part in parts if part.amount_stroops), transaction_hash)
 
 
-def _move(reference: str, kind: str, source: str, target: str, amount_stroops: int, transaction_hash: str | None = None) -> Posting:
+def _move(subject: _Subject, source: str, target: str, amount_stroops: int) -> Posting:
     if amount_stroops <= 0:
-        raise LedgerMismatchError(f"posting {reference}/{kind} moves nothing")
-    return Posting(reference, kind, (Entry(source, -amount_stroops), Entry(target, amount_stroops)), transaction_hash)
+        raise LedgerMismatchError(f"posting {subject.reference}/{subject.kind} moves nothing")
+    entries = (Entry(source, -amount_stroops), Entry(target, amount_stroops))
+    return Posting(subject.reference, subject.kind, entries, subject.transaction_hash)

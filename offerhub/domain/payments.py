@@ -8,7 +8,10 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class IncomingPayment:
-    """One balance change of one operation, towards an account. ``asset`` is ``USDC`` only for the exact issuer, else ``CODE:ISSUER`` or ``XLM``."""
+    """One balance change of one operation, towards an account.
+
+    ``asset`` is ``USDC`` only for the exact issuer of the settings, else ``CODE:ISSUER`` or ``XLM``.
+    """
 
     chain_operation: str
     change_index: int

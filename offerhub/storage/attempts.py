@@ -12,8 +12,8 @@ from sqlalchemy import text
 from offerhub.domain.states import OPEN_ATTEMPT_STATES, AttemptState
 from offerhub.storage.unit_of_work import Transaction
 
-_COLUMNS = """id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time, contract_id, state, submissions,
-    ledger, code, reason, movements, created_at, updated_at"""
+_COLUMNS = """id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time, contract_id, state,
+    submissions, ledger, code, reason, movements, created_at, updated_at"""
 _INSERT = text(
     """
     INSERT INTO attempts (id, intent_id, operation_id, step, via, source, sequence, inner_hash, outer_hash, envelope, max_time,

@@ -14,8 +14,8 @@ _COLUMNS = """id, chain_operation, change_index, transaction_hash, user_id, reci
 _INSERT = text(
     f"""
     INSERT INTO deposits ({_COLUMNS})
-    VALUES (:id, :chain_operation, :change_index, :transaction_hash, :user_id, :recipient, :sender, :amount, :asset, :status, :reason, :memo,
-            :ledger_closed_at, :now)
+    VALUES (:id, :chain_operation, :change_index, :transaction_hash, :user_id, :recipient, :sender, :amount, :asset, :status, :reason,
+            :memo, :ledger_closed_at, :now)
     ON CONFLICT (chain_operation, change_index) DO NOTHING
     """  # noqa: S608
 )

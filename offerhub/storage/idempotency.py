@@ -49,7 +49,10 @@ async def claim(transaction: Transaction, caller_id: str, key: str) -> bool:
 
 
 async def find(transaction: Transaction, caller_id: str, key: str) -> KeptAnswer | None:
-    """The kept answer; an expired one is forgotten first. Call after ``claim``: a separate statement sees what the last holder committed."""
+    """The kept answer; an expired one is forgotten first.
+
+    Call it after ``claim``: a statement of its own sees what the key's last holder committed.
+    """
     row = await transaction.first(_FIND, caller_id=caller_id, key=key, now=transaction.now)
     if row is None:
         await transaction.run(_FORGET, caller_id=caller_id, key=key, now=transaction.now)

@@ -84,9 +84,7 @@ class PendingMessage:
 async def insert(transaction: Transaction, operation: OperationRecord) -> None:
     values = {name: getattr(operation, name) for name in ("id", "kind", "resource_type", "resource_id", "workflow_id")}
     context = transaction.context
-    await transaction.run(
-        _INSERT, **values, correlation_id=context.correlation_id, requested_by=context.actor_id, now=transaction.now
-    )
+    await transaction.run(_INSERT, **values, correlation_id=context.correlation_id, requested_by=context.actor_id, now=transaction.now)
 
 
 async def get(transaction: Transaction, operation_id: str) -> OperationRecord | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import RowMapping, TextClause, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from offerhub.domain.context import Context
@@ -95,13 +96,13 @@ class Transaction:
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _answers: list[dict[str, Any]] = field(default_factory=list)
 
-    async def rows(self, statement: TextClause, /, **values: Any) -> list[RowMapping]:
+    async def rows(self, statement: TextClause, /, **values: object) -> list[RowMapping]:
         return list((await self.connection.execute(statement, values)).mappings())
 
-    async def first(self, statement: TextClause, /, **values: Any) -> RowMapping | None:
+    async def first(self, statement: TextClause, /, **values: object) -> RowMapping | None:
         return (await self.connection.execute(statement, values)).mappings().first()
 
-    async def run(self, statement: TextClause, /, **values: Any) -> int:
+    async def run(self, statement: TextClause, /, **values: object) -> int:
         """Execute a change and return the number of rows it touched."""
         return (await self.connection.execute(statement, values)).rowcount
 
@@ -185,8 +186,8 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Read without writing: each statement sees the newest committed state."""
-        async with self.engine.connect() as connection:
-            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        async with self.engine.connect() as pooled:
+            connection = await pooled.execution_options(isolation_level="AUTOCOMMIT")
             yield Transaction(connection, _READER, datetime.now(UTC))
 
     async def close(self) -> None:
@@ -196,7 +197,7 @@ class Database:
 _READER = Context(actor_id="reader", correlation_id="")
 
 
-def _prepare_connection(connection: Any, _record: object) -> None:
+def _prepare_connection(connection: DBAPIConnection, _record: object) -> None:
     # A command that waits longer than this for a row has met a stuck neighbour; it fails and is tried again.
     cursor = connection.cursor()
     cursor.execute("SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '30s'; SET timezone = 'UTC'")
