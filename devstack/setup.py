@@ -20,6 +20,8 @@ VENV = CHECKOUT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
 FREE_NEEDED_MB = 1500
+# How uv and pip say that nobody answers.
+UNREACHABLE = ("Failed to fetch", "error sending request", "ConnectionError", "name resolution", "timed out", "ProxyError")
 
 
 class SetupError(Exception):
@@ -57,9 +59,9 @@ def _install(lock: Path) -> None:
     if failed is None:
         return
     print("set-up: uv did not work here; trying pip, which takes a minute or two", flush=True)
-    failed = _with_pip(lock)
-    if failed is not None:
-        raise SetupError(_explained(failed))
+    failed_too = _with_pip(lock)
+    if failed_too is not None:
+        raise SetupError(_explained(failed + failed_too))
 
 
 def _uv() -> Path | None:
@@ -140,14 +142,11 @@ def _explained(output: str) -> str:
     """One line for what a user can do something about; the tool's last words otherwise."""
     if "No space left" in output:
         return f"the disk is full at {CHECKOUT}"
-    if any(
-        sign in output
-        for sign in ("NewConnectionError", "Name or service", "name resolution", "Connection", "timed out", "Temporary failure")
-    ):
+    if any(sign in output for sign in UNREACHABLE):
         return "the package index cannot be reached: check the network, a proxy (HTTPS_PROXY) or a mirror (PIP_INDEX_URL)"
-    if "No matching distribution" in output or "no matching" in output.lower():
+    if "no matching distribution" in output.lower():
         here = f"{sys.platform}, Python {sys.version.split()[0]}"
-        return f"a locked package has no prebuilt file for this platform ({here}); nothing is compiled here"
+        return f"the package index cannot be reached, or has no prebuilt file for this platform ({here}); nothing is compiled here"
     return (output.strip().splitlines() or ["no reason given"])[-1]
 
 

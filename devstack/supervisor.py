@@ -23,7 +23,7 @@ POLL_S = 0.05
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 # Waiting for less is not worth a line.
-SILENT_S = 1.0
+SILENT_S = 3.0
 # A service that ran this long and dies had a bad moment, not a bad start.
 STEADY_S = 60.0
 
