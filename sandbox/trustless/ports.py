@@ -90,6 +90,7 @@ class Ledger(Protocol):
     async def submit(self, envelope_xdr: str) -> SubmissionOutcome:
         """Validate, queue and wait until the transaction is in a closed ledger or refused for good.
 
-        Raises ``TimeoutError`` when it is still pending after 30 s, ``ValueError`` when it is no transaction at all. An envelope applied before answers its old outcome.
+        Raises ``TimeoutError`` when it is still pending after 30 s, ``ValueError`` when it is no transaction at all.
+        An envelope applied before answers its old outcome.
         """
         ...
