@@ -98,7 +98,7 @@ class _Control:
             }
         )
 
-    async def state(self, request: Request) -> Response:
+    async def state(self, _request: Request) -> Response:
         passphrase = self._ledger.network_passphrase
         usdc = usdc_asset(passphrase)
         return _answer(

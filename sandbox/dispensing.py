@@ -78,5 +78,3 @@ class Dispenser:
             yield keypair
         finally:
             self._free.put_nowait(keypair)
-
-

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from stellar_sdk import Asset, Keypair
 
-NETWORK_PASSPHRASE = "OFFER-HUB Sandbox Network ; November 2026"
+NETWORK_PASSPHRASE = "OFFER-HUB Sandbox Network ; November 2026"  # noqa: S105 (a public name, not a secret)
 CHANNEL_COUNT = 64
 
 

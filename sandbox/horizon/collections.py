@@ -68,7 +68,7 @@ async def _events(ledger: Ledger, query: PageQuery, base: str) -> AsyncIterator[
             yield b"".join(_event(with_links(query.collection, each, base)) for each in records)
             cursor = int(records[-1]["paging_token"])
             remaining -= len(records)
-        if remaining <= 0 or query.descending:
+        if remaining <= 0 or query.descending or ledger.ending:
             break
         if cursor is not None and records:
             continue

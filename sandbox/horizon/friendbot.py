@@ -16,8 +16,6 @@ from sandbox.ledger.ledger import Ledger
 async def fund(ledger: Ledger, dispenser: Dispenser, request: Request) -> Response:
     """Answers Horizon's transaction resource once the ledger has closed."""
     address = request.query_params.get("addr", "")
-    if not address and request.method == "POST":
-        address = str((await request.form()).get("addr", ""))
     if not StrKey.is_valid_ed25519_public_key(address):
         raise bad_parameter("addr", "base32 decode failed: not a public key")
     if ledger.account(address) is not None:

@@ -12,15 +12,14 @@ from sandbox.ledger.entries import BASE_FEE_STROOPS
 from sandbox.ledger.header import MAX_TX_SET_SIZE, PROTOCOL_VERSION
 from sandbox.ledger.ledger import Ledger
 
+_ROOT_LINKS = ("accounts", "assets", "fee_stats", "friendbot", "ledgers", "operations", "payments", "transactions")
 _PERCENTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 
 
 def root_resource(ledger: Ledger, base: str) -> dict[str, Any]:
     latest = ledger.latest_ledger
-    names = ("account", "accounts", "assets", "fee_stats", "friendbot", "ledger", "ledgers", "operation")
-    names += ("operations", "payments", "transaction", "transactions")
     return {
-        "_links": {"self": {"href": f"{base}/"}, **{name: {"href": f"{base}/{name}"} for name in names}},
+        "_links": {"self": {"href": f"{base}/"}, **{name: {"href": f"{base}/{name}"} for name in _ROOT_LINKS}},
         "horizon_version": "28.0.0-sandbox",
         "core_version": "sandbox",
         "ingest_latest_ledger": latest,
@@ -64,18 +63,14 @@ def asset_resources(ledger: Ledger, code: str, issuer: str) -> list[dict[str, An
             count, amount = holders.get(asset, (0, 0))
             holders[asset] = (count + 1, amount + line.balance)
     wanted = [
-        asset
-        for asset in sorted(holders)
-        if (not code or asset.partition(":")[0] == code) and (not issuer or issuer_of(asset) == issuer)
+        asset for asset in sorted(holders) if (not code or asset.partition(":")[0] == code) and (not issuer or issuer_of(asset) == issuer)
     ]
     return [_asset(ledger, asset, *holders[asset]) for asset in wanted]
 
 
 def _asset(ledger: Ledger, asset: str, count: int, amount: int) -> dict[str, Any]:
     contract = asset_contract_id(asset, ledger.network_passphrase)
-    in_contracts = [
-        balance for (token, _), balance in ledger.state.contract_balances().items() if token == contract and balance
-    ]
+    in_contracts = [balance for (token, _), balance in ledger.state.contract_balances().items() if token == contract and balance]
     zero = amount_text(0)
     issuer = ledger.account(issuer_of(asset) or "")
     code, _, issuer_address = asset.partition(":")

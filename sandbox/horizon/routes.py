@@ -60,7 +60,7 @@ def horizon_routes(ledger: Ledger, dispenser: Dispenser) -> list[Route]:
         ("/ledgers/{sequence}/{name}", reads.of_ledger),
         ("/transactions/{hash}/{name}", reads.of_transaction),
     ]
-    routes = [Route(path, _guarded(handler), methods=["POST"]) for path, handler in (*posts, ("/friendbot", fund))]
+    routes = [Route(path, _guarded(handler), methods=["POST"]) for path, handler in posts]
     return routes + [Route(path, _guarded(handler), methods=["GET"]) for path, handler in gets]
 
 
@@ -86,9 +86,7 @@ class _Reads:
 
     async def assets(self, request: Request) -> Response:
         parameters = request.query_params
-        records = network.asset_resources(
-            self._ledger, parameters.get("asset_code", ""), parameters.get("asset_issuer", "")
-        )
+        records = network.asset_resources(self._ledger, parameters.get("asset_code", ""), parameters.get("asset_issuer", ""))
         return self._whole_page(request, records)
 
     async def claimable_balances(self, request: Request) -> Response:

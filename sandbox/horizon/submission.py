@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from email.parser import BytesParser
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.requests import Request
@@ -62,14 +64,25 @@ async def submit_async(ledger: Ledger, request: Request) -> Response:
 
 
 async def _envelope_parameter(request: Request) -> str:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip()
     if media_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
         raise Problem("unsupported_media_type", "The request has an unsupported content type.")
-    if int(request.headers.get("content-length") or 0) > MAX_BODY_BYTES:
+    body = await request.body()
+    if len(body) > MAX_BODY_BYTES:
         raise Problem("payload_too_large", f"The request body exceeds {MAX_BODY_BYTES} bytes.")
-    form = await request.form()
-    value = form.get("tx")
-    return value if isinstance(value, str) else ""
+    if media_type == "multipart/form-data":
+        return _multipart_field(content_type, body, "tx")
+    return parse_qs(body.decode("latin-1")).get("tx", [""])[0]
+
+
+def _multipart_field(content_type: str, body: bytes, name: str) -> str:
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
+    for part in message.walk():
+        if part.get_param("name", header="content-disposition") == name:
+            content = part.get_payload(decode=True)
+            return content.decode("latin-1").strip() if isinstance(content, bytes) else ""
+    return ""
 
 
 def _hash_of(ledger: Ledger, envelope_xdr: str) -> str:

@@ -63,9 +63,7 @@ def begin_sponsoring(context: OperationContext) -> OperationOutcome:
 def end_sponsoring(context: OperationContext) -> OperationOutcome:
     sponsor = context.sponsorships.end(context.source)
     if sponsor is None:
-        raise OperationRefused(
-            xdr.EndSponsoringFutureReservesResultCode.END_SPONSORING_FUTURE_RESERVES_NOT_SPONSORED
-        )
+        raise OperationRefused(xdr.EndSponsoringFutureReservesResultCode.END_SPONSORING_FUTURE_RESERVES_NOT_SPONSORED)
     context.facts["begin_sponsor"] = sponsor
     return context.success()
 
@@ -115,9 +113,7 @@ def _set_signer(context: OperationContext, account: Account, signer: xdr.Signer)
         if len(account.signers) >= MAX_SIGNERS:
             raise OperationRefused(codes.SET_OPTIONS_TOO_MANY_SIGNERS)
         added = account.signers[key] = Signer(weight)
-        added.sponsor = add_reserve(
-            context.view, context.sponsorships, account, 1, codes.SET_OPTIONS_LOW_RESERVE
-        )
+        added.sponsor = add_reserve(context.view, context.sponsorships, account, 1, codes.SET_OPTIONS_LOW_RESERVE)
         context.note_sponsor(added.sponsor)
 
 

@@ -116,5 +116,3 @@ def _refusal(envelope: Envelope, refused: TransactionRefused) -> TransactionOutc
     inner_hash = envelope.inner_hash if refused.inner else None
     fee = refused.required_fee
     return TransactionOutcome(refused.code, fee, refused.operations, inner_hash)
-
-

@@ -44,5 +44,5 @@ class OperationContext:
         if sponsor is not None:
             self.facts["sponsor"] = sponsor
 
-    def success(self, **payload: Any) -> OperationOutcome:
+    def success(self, **payload: object) -> OperationOutcome:
         return operation_outcome(self.operation.type, None, **payload)

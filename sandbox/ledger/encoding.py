@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from stellar_sdk import Asset, StrKey, xdr
+from stellar_sdk import Asset, MuxedAccount, StrKey, xdr
 
 from sandbox.ledger.entries import MAX_INT64, NATIVE
 
@@ -42,6 +42,14 @@ def muxed_account(value: xdr.MuxedAccount) -> tuple[str, int | None]:
     if value.med25519 is None:
         raise ValueError("unsupported account key")
     return address_of(value.med25519.ed25519.uint256), value.med25519.id.uint64
+
+
+def muxed_fields(name: str, muxed_name: str, address: str, muxed_id: int | None) -> dict[str, str]:
+    """Horizon's field for an account, with the two more that a muxed one gets."""
+    if muxed_id is None:
+        return {name: address}
+    muxed = MuxedAccount(address, muxed_id).account_muxed
+    return {name: address, f"{muxed_name}_muxed": muxed or "", f"{muxed_name}_muxed_id": str(muxed_id)}
 
 
 def asset_key(value: xdr.Asset | xdr.ChangeTrustAsset) -> str:

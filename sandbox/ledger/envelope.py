@@ -175,9 +175,7 @@ def _signatures(unpacker: Unpacker, contents_hash: bytes) -> SignatureSet:
     if count > 20:
         raise MalformedEnvelope("more than 20 signatures")
     decorated = [xdr.DecoratedSignature.unpack(unpacker) for _ in range(count)]
-    return SignatureSet(
-        contents_hash, [(each.hint.signature_hint, each.signature.signature) for each in decorated]
-    )
+    return SignatureSet(contents_hash, [(each.hint.signature_hint, each.signature.signature) for each in decorated])
 
 
 def _operation(operation: xdr.Operation, source: str, muxed_id: int | None) -> Operation:

@@ -8,8 +8,8 @@ from sandbox.identities import (
     usdc_asset,
     usdc_issuer_keypair,
 )
-from sandbox.ledger.entries import MAX_INT64, Account, Trustline
 from sandbox.ledger.encoding import STROOPS_PER_UNIT
+from sandbox.ledger.entries import MAX_INT64, Account, Trustline
 from sandbox.ledger.state import Overlay
 from sandbox.trustless import fee_account_keypair
 

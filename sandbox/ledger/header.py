@@ -29,15 +29,13 @@ class Header:
     closed_at: int
 
 
-def ledger_record(
-    previous: Header | None, closed_at: int, fee_pool: int, transactions: Sequence[TransactionRecord]
-) -> dict[str, Any]:
+def ledger_record(previous: Header | None, closed_at: int, fee_pool: int, transactions: Sequence[TransactionRecord]) -> dict[str, Any]:
     """Horizon's ledger resource without links; ``closed_at_unix`` is our own addition for restarts."""
     sequence = 1 if previous is None else previous.sequence + 1
     previous_hash = _NO_HASH.hex() if previous is None else previous.hash
     set_hash = sha256(b"".join(bytes.fromhex(each.hash) for each in transactions)).digest()
     header = _header_xdr(sequence, previous_hash, closed_at, fee_pool, set_hash)
-    header_hash = sha256(header).digest().hex()
+    header_hash = sha256(header).hexdigest()
     successful = [each for each in transactions if each.successful]
     return {
         "id": header_hash,

@@ -78,9 +78,7 @@ def _join(store: Store, rows: list[tuple[int, bytes]], records: list[dict[str, A
     for (operation_id, _), record in zip(rows, records, strict=True):
         transaction_id = operation_id & ~_TRANSACTION_MASK
         if transaction_id not in transactions:
-            row = store.connection.execute(
-                "SELECT document FROM transactions WHERE id = ?", (transaction_id,)
-            ).fetchone()
+            row = store.connection.execute("SELECT document FROM transactions WHERE id = ?", (transaction_id,)).fetchone()
             transactions[transaction_id] = orjson.loads(row[0])
         record["transaction"] = transactions[transaction_id]
 
@@ -115,7 +113,8 @@ def _statement(query: PageQuery) -> tuple[str, list[Any]]:
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     order = "DESC" if query.descending else "ASC"
     values.append(query.limit)
-    return f"SELECT {key}, {table}.document FROM {source} {where} ORDER BY {key} {order} LIMIT ?", values
+    sql = f"SELECT {key}, {table}.document FROM {source} {where} ORDER BY {key} {order} LIMIT ?"  # noqa: S608 (constants only)
+    return sql, values
 
 
 def _bounds(scope: Scope) -> tuple[int | None, int | None]:

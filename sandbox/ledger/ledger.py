@@ -52,6 +52,8 @@ class Ledger:
         self._wake = asyncio.Event()
         self._closed = asyncio.Event()
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.ending = False
         self.fee_samples: deque[list[FeeSample]] = deque(maxlen=_FEE_STATS_LEDGERS)
 
     @property
@@ -87,6 +89,7 @@ class Ledger:
 
     async def run(self) -> None:
         """Close ledgers until cancelled."""
+        self._loop = asyncio.get_running_loop()
         while True:
             try:
                 async with asyncio.timeout(self._delay_s()):
@@ -126,8 +129,14 @@ class Ledger:
         closed.set()
 
     async def next_close(self) -> None:
-        """Return when the next ledger has closed."""
+        """Return when the next ledger has closed, or the process is about to end."""
         await self._closed.wait()
+
+    def announce_end(self) -> None:
+        """From a signal handler: let whoever waits for a close finish."""
+        self.ending = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._closed.set)
 
     def enqueue(self, envelope_xdr: str) -> Submission:
         """Core's immediate answer; raises MalformedEnvelope."""
@@ -166,9 +175,7 @@ class Ledger:
             known = self.find(submission.hash)
             if known is None:
                 codes = submission.outcome.result_codes()
-                return SubmissionOutcome(
-                    submission.hash, False, codes["transaction"], tuple(codes.get("operations", ()))
-                )
+                return SubmissionOutcome(submission.hash, False, codes["transaction"], tuple(codes.get("operations", ())))
         found = await self.applied(submission.hash)
         codes = found.outcome["result_codes"]
         return SubmissionOutcome(

@@ -14,6 +14,8 @@ from sandbox.ledger.entries import NATIVE
 from sandbox.ledger.envelope import Operation
 from sandbox.ledger.results import OperationOutcome, OperationRefused
 
+MAX_WEIGHT = 255
+ALL_ACCOUNT_FLAGS = 0xF
 _OP = xdr.OperationType
 _APPLY: dict[xdr.OperationType, Callable[[OperationContext], OperationOutcome]] = {
     _OP.CREATE_ACCOUNT: payments.create_account,
@@ -36,7 +38,7 @@ def apply_operation(context: OperationContext) -> OperationOutcome:
 
 
 def threshold_of(operation: Operation, thresholds: tuple[int, int, int]) -> int:
-    low, medium, high = thresholds
+    _, medium, high = thresholds
     if operation.type == _OP.ACCOUNT_MERGE:
         return high
     options = operation.body.set_options_op
@@ -50,71 +52,111 @@ def check_shape(operation: Operation) -> None:
     """What stellar-core refuses before an operation may even be queued; raises OperationRefused."""
     if operation.type not in _APPLY:
         raise OperationRefused(xdr.OperationResultCode.opNOT_SUPPORTED)
-    refusal = _malformed(operation)
-    if refusal is not None:
-        raise OperationRefused(refusal)
+    find_fault = _FAULTS.get(operation.type)
+    fault = find_fault(operation) if find_fault is not None else None
+    if fault is not None:
+        raise OperationRefused(fault)
 
 
-def _malformed(operation: Operation) -> IntEnum | None:
-    body = operation.body
-    if body.create_account_op is not None:
-        create = body.create_account_op
-        malformed = create.starting_balance.int64 < 0 or account_id(create.destination) == operation.source
-        return xdr.CreateAccountResultCode.CREATE_ACCOUNT_MALFORMED if malformed else None
-    if body.payment_op is not None:
-        malformed = body.payment_op.amount.int64 <= 0 or not _valid_asset(body.payment_op.asset)
-        return xdr.PaymentResultCode.PAYMENT_MALFORMED if malformed else None
-    if body.path_payment_strict_receive_op is not None:
-        receive = body.path_payment_strict_receive_op
-        malformed = min(receive.dest_amount.int64, receive.send_max.int64) <= 0
-        return xdr.PathPaymentStrictReceiveResultCode.PATH_PAYMENT_STRICT_RECEIVE_MALFORMED if malformed else None
-    if body.path_payment_strict_send_op is not None:
-        send = body.path_payment_strict_send_op
-        malformed = min(send.send_amount.int64, send.dest_min.int64) <= 0
-        return xdr.PathPaymentStrictSendResultCode.PATH_PAYMENT_STRICT_SEND_MALFORMED if malformed else None
-    if body.change_trust_op is not None:
-        return _malformed_trust(operation, body.change_trust_op)
-    if body.destination is not None:
-        to_itself = muxed_account(body.destination)[0] == operation.source
-        return xdr.AccountMergeResultCode.ACCOUNT_MERGE_MALFORMED if to_itself else None
-    if body.begin_sponsoring_future_reserves_op is not None:
-        to_itself = account_id(body.begin_sponsoring_future_reserves_op.sponsored_id) == operation.source
-        codes = xdr.BeginSponsoringFutureReservesResultCode
-        return codes.BEGIN_SPONSORING_FUTURE_RESERVES_MALFORMED if to_itself else None
-    if body.set_options_op is not None:
-        return _malformed_options(body.set_options_op)
-    if body.manage_data_op is not None and not body.manage_data_op.data_name.string64:
-        return xdr.ManageDataResultCode.MANAGE_DATA_INVALID_NAME
-    if body.invoke_host_function_op is not None and body.invoke_host_function_op.host_function.invoke_contract is None:
-        return xdr.OperationResultCode.opNOT_SUPPORTED
-    return None
+def _create_account_fault(operation: Operation) -> IntEnum | None:
+    create = operation.body.create_account_op
+    assert create is not None
+    malformed = create.starting_balance.int64 < 0 or account_id(create.destination) == operation.source
+    return xdr.CreateAccountResultCode.CREATE_ACCOUNT_MALFORMED if malformed else None
 
 
-def _malformed_trust(operation: Operation, trust: xdr.ChangeTrustOp) -> IntEnum | None:
+def _payment_fault(operation: Operation) -> IntEnum | None:
+    body = operation.body.payment_op
+    assert body is not None
+    malformed = body.amount.int64 <= 0 or not _valid_asset(body.asset)
+    return xdr.PaymentResultCode.PAYMENT_MALFORMED if malformed else None
+
+
+def _path_receive_fault(operation: Operation) -> IntEnum | None:
+    body = operation.body.path_payment_strict_receive_op
+    assert body is not None
+    valid = min(body.dest_amount.int64, body.send_max.int64) > 0 and _valid_path(body)
+    return None if valid else xdr.PathPaymentStrictReceiveResultCode.PATH_PAYMENT_STRICT_RECEIVE_MALFORMED
+
+
+def _path_send_fault(operation: Operation) -> IntEnum | None:
+    body = operation.body.path_payment_strict_send_op
+    assert body is not None
+    valid = min(body.send_amount.int64, body.dest_min.int64) > 0 and _valid_path(body)
+    return None if valid else xdr.PathPaymentStrictSendResultCode.PATH_PAYMENT_STRICT_SEND_MALFORMED
+
+
+def _trust_fault(operation: Operation) -> IntEnum | None:
     codes = xdr.ChangeTrustResultCode
-    try:
-        asset = asset_key(trust.line)
-    except ValueError:
+    body = operation.body.change_trust_op
+    assert body is not None
+    if not _valid_asset(body.line) or asset_key(body.line) == NATIVE or body.limit.int64 < 0:
         return codes.CHANGE_TRUST_MALFORMED
-    if asset == NATIVE or trust.limit.int64 < 0:
-        return codes.CHANGE_TRUST_MALFORMED
-    return codes.CHANGE_TRUST_SELF_NOT_ALLOWED if issuer_of(asset) == operation.source else None
+    return codes.CHANGE_TRUST_SELF_NOT_ALLOWED if issuer_of(asset_key(body.line)) == operation.source else None
 
 
-def _malformed_options(options: xdr.SetOptionsOp) -> IntEnum | None:
+def _merge_fault(operation: Operation) -> IntEnum | None:
+    destination = operation.body.destination
+    assert destination is not None
+    to_itself = muxed_account(destination)[0] == operation.source
+    return xdr.AccountMergeResultCode.ACCOUNT_MERGE_MALFORMED if to_itself else None
+
+
+def _begin_sponsoring_fault(operation: Operation) -> IntEnum | None:
+    body = operation.body.begin_sponsoring_future_reserves_op
+    assert body is not None
+    codes = xdr.BeginSponsoringFutureReservesResultCode
+    to_itself = account_id(body.sponsored_id) == operation.source
+    return codes.BEGIN_SPONSORING_FUTURE_RESERVES_MALFORMED if to_itself else None
+
+
+def _options_fault(operation: Operation) -> IntEnum | None:
     codes = xdr.SetOptionsResultCode
+    options = operation.body.set_options_op
+    assert options is not None
     weights = (options.master_weight, options.low_threshold, options.med_threshold, options.high_threshold)
-    if any(each is not None and each.uint32 > 255 for each in weights):
+    if any(each is not None and each.uint32 > MAX_WEIGHT for each in weights):
         return codes.SET_OPTIONS_THRESHOLD_OUT_OF_RANGE
-    if options.signer is not None and options.signer.weight.uint32 > 255:
+    if options.signer is not None and options.signer.weight.uint32 > MAX_WEIGHT:
         return codes.SET_OPTIONS_BAD_SIGNER
     flags = [each.uint32 for each in (options.set_flags, options.clear_flags) if each is not None]
-    if any(each & ~0xF for each in flags):
+    if any(each & ~ALL_ACCOUNT_FLAGS for each in flags):
         return codes.SET_OPTIONS_UNKNOWN_FLAG
     return codes.SET_OPTIONS_BAD_FLAGS if len(flags) == 2 and flags[0] & flags[1] else None
 
 
-def _valid_asset(asset: xdr.Asset) -> bool:
+def _data_fault(operation: Operation) -> IntEnum | None:
+    body = operation.body.manage_data_op
+    assert body is not None
+    return None if body.data_name.string64 else xdr.ManageDataResultCode.MANAGE_DATA_INVALID_NAME
+
+
+def _call_fault(operation: Operation) -> IntEnum | None:
+    """Calls only: nobody uploads code here, the network is born with the contracts it has."""
+    body = operation.body.invoke_host_function_op
+    assert body is not None
+    return xdr.OperationResultCode.opNOT_SUPPORTED if body.host_function.invoke_contract is None else None
+
+
+_FAULTS: dict[xdr.OperationType, Callable[[Operation], IntEnum | None]] = {
+    _OP.CREATE_ACCOUNT: _create_account_fault,
+    _OP.PAYMENT: _payment_fault,
+    _OP.PATH_PAYMENT_STRICT_RECEIVE: _path_receive_fault,
+    _OP.PATH_PAYMENT_STRICT_SEND: _path_send_fault,
+    _OP.CHANGE_TRUST: _trust_fault,
+    _OP.ACCOUNT_MERGE: _merge_fault,
+    _OP.BEGIN_SPONSORING_FUTURE_RESERVES: _begin_sponsoring_fault,
+    _OP.SET_OPTIONS: _options_fault,
+    _OP.MANAGE_DATA: _data_fault,
+    _OP.INVOKE_HOST_FUNCTION: _call_fault,
+}
+
+
+def _valid_path(body: xdr.PathPaymentStrictReceiveOp | xdr.PathPaymentStrictSendOp) -> bool:
+    return all(_valid_asset(each) for each in (body.send_asset, body.dest_asset, *body.path))
+
+
+def _valid_asset(asset: xdr.Asset | xdr.ChangeTrustAsset) -> bool:
     try:
         asset_key(asset)
     except ValueError:

@@ -59,9 +59,7 @@ class TransactionQueue:
             raise TryAgainLater
         needed = -(-REPLACEMENT_FACTOR * queued.inclusion_fee * envelope.fee_units // queued.fee_units)
         if envelope.inclusion_fee < needed:
-            raise TransactionRefused(
-                xdr.TransactionResultCode.txINSUFFICIENT_FEE, required_fee=needed + envelope.resource_fee
-            )
+            raise TransactionRefused(xdr.TransactionResultCode.txINSUFFICIENT_FEE, required_fee=needed + envelope.resource_fee)
 
     def put(self, envelope: Envelope) -> None:
         """Replaces what the same source account had queued."""

@@ -37,9 +37,7 @@ class Sponsorships:
         return self._sponsor_of.pop(sponsored, None)
 
 
-def add_reserve(
-    view: Overlay, sponsorships: Sponsorships, owner: Account, reserves: int, low_reserve: IntEnum
-) -> str | None:
+def add_reserve(view: Overlay, sponsorships: Sponsorships, owner: Account, reserves: int, low_reserve: IntEnum) -> str | None:
     """Account for an entry just added to ``owner`` and answer its sponsor; raises OperationRefused."""
     if owner.subentry_count > MAX_SUBENTRIES:
         raise OperationRefused(xdr.OperationResultCode.opTOO_MANY_SUBENTRIES)

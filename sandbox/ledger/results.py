@@ -103,7 +103,7 @@ class OperationOutcome:
         return self.text == "op_success"
 
 
-def operation_outcome(operation_type: xdr.OperationType, code: IntEnum | None, **payload: Any) -> OperationOutcome:
+def operation_outcome(operation_type: xdr.OperationType, code: IntEnum | None, **payload: object) -> OperationOutcome:
     """``code`` None is success; ``payload`` are the fields some success results carry."""
     if isinstance(code, xdr.OperationResultCode):
         return OperationOutcome(_operation_text(code), xdr.OperationResult(code))
@@ -182,11 +182,7 @@ class TransactionOutcome:
                 xdr.InnerTransactionResultExt(0),
             )
             code = (
-                xdr.TransactionResultCode.txFEE_BUMP_INNER_SUCCESS
-                if self.successful
-                else xdr.TransactionResultCode.txFEE_BUMP_INNER_FAILED
+                xdr.TransactionResultCode.txFEE_BUMP_INNER_SUCCESS if self.successful else xdr.TransactionResultCode.txFEE_BUMP_INNER_FAILED
             )
-            result = xdr.TransactionResultResult(
-                code, inner_result_pair=xdr.InnerTransactionResultPair(xdr.Hash(self.inner_hash), inner)
-            )
+            result = xdr.TransactionResultResult(code, inner_result_pair=xdr.InnerTransactionResultPair(xdr.Hash(self.inner_hash), inner))
         return xdr.TransactionResult(xdr.Int64(self.fee_charged), result, xdr.TransactionResultExt(0)).to_xdr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -21,6 +22,7 @@ from sandbox.ledger.results import OperationOutcome, OperationRefused
 from sandbox.ledger.state import Overlay
 from sandbox.ledger.tokens import TokenBook, TokenRefusal, TokenRefused
 
+_LOG = logging.getLogger(__name__)
 # Error numbers of the Stellar Asset Contract, as the host names them.
 _TOKEN_ERRORS = {
     TokenRefusal.NO_ACCOUNT: ("AccountMissingError", 6),
@@ -45,6 +47,9 @@ class TransactionWorld:
 
     def put_instance(self, instance: ContractInstance) -> None:
         self._view.instances[instance.contract_id] = instance
+
+    def is_asset_contract(self, contract_id: str) -> bool:
+        return self._view.asset_of_contract(contract_id) is not None
 
     def balance_stroops(self, asset_contract: str, address: str) -> int:
         asset = self._view.asset_of_contract(asset_contract)
@@ -84,11 +89,9 @@ def invoke_host_function(context: OperationContext) -> OperationOutcome:
     world = TransactionWorld(context.view, context.moment)
     try:
         _require_source_credentials(invocation)
-        result = execute(invocation, world)
+        result = _execute(invocation, world)
     except ContractFailure as failure:
-        context.facts["call"] = ContractCall(
-            [], diagnostic_events=(_error_event(failure).to_xdr(),), failure=failure.name
-        )
+        context.facts["call"] = ContractCall([], diagnostic_events=(_error_event(failure).to_xdr(),), failure=failure.name)
         raise OperationRefused(codes.INVOKE_HOST_FUNCTION_TRAPPED) from failure
     assets = {each.asset_contract: context.view.asset_of_contract(each.asset_contract) for each in world.transfers}
     events = [_transfer_event(each, assets[each.asset_contract] or NATIVE) for each in world.transfers]
@@ -102,6 +105,17 @@ def invoke_host_function(context: OperationContext) -> OperationOutcome:
 def simulate(invocation: Invocation, view: Overlay, moment: LedgerMoment) -> ContractResult:
     """Run a call and leave its changes in ``view``; raises ContractFailure."""
     return execute(invocation, TransactionWorld(view, moment))
+
+
+def _execute(invocation: Invocation, world: TransactionWorld) -> ContractResult:
+    """A defect of our own in a contract must trap that call, not end the network."""
+    try:
+        return execute(invocation, world)
+    except ContractFailure:
+        raise
+    except Exception as defect:
+        _LOG.exception("contract %s failed in %s", invocation.contract_id, invocation.function)
+        raise ContractFailure(invocation.contract_id, "WasmVm, InvalidAction: unreachable", None) from defect
 
 
 def decode_invocation(body: xdr.InvokeHostFunctionOp, source: str, moment: LedgerMoment) -> Invocation:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from sandbox.contracts.interface import ContractInstance
-from sandbox.ledger.entries import NATIVE, Account
 from sandbox.ledger.encoding import asset_contract_id
+from sandbox.ledger.entries import NATIVE, Account
 
 _INSTANCE_CACHE_SIZE = 1_000
 TokenKey = tuple[str, str]

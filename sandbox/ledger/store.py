@@ -100,9 +100,7 @@ class Store:
         if row is None:
             return None
         identifier, outer, inner, successful, document, outcome = row
-        return StoredTransaction(
-            identifier, outer, inner, bool(successful), orjson.loads(document), orjson.loads(outcome)
-        )
+        return StoredTransaction(identifier, outer, inner, bool(successful), orjson.loads(document), orjson.loads(outcome))
 
     def commit_ledger(self, ledger: dict[str, Any], transactions: Iterable[TransactionRecord], state: State) -> None:
         """All of one ledger, or none of it."""
@@ -137,10 +135,7 @@ class Store:
         )
         self.connection.executemany(
             "INSERT INTO operations VALUES (?, ?, ?, ?)",
-            [
-                (each.id, each.is_payment, record.successful, orjson.dumps(each.document))
-                for each in record.operations
-            ],
+            [(each.id, each.is_payment, record.successful, orjson.dumps(each.document)) for each in record.operations],
         )
         concerned = [(address, "transaction", record.id) for address in record.participants]
         for operation in record.operations:
@@ -171,5 +166,3 @@ class Store:
 def _instance_document(instance: ContractInstance) -> bytes:
     storage = {key: base64.b64encode(value.to_xdr_bytes()).decode() for key, value in instance.storage.items()}
     return orjson.dumps({"wasm_hash": instance.wasm_hash.hex(), "storage": storage})
-
-
