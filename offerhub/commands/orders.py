@@ -7,7 +7,7 @@ from typing import Any
 
 from offerhub.commands.order_facts import emit_order, tell_order_workflow
 from offerhub.domain.errors import DomainError, ErrorCode
-from offerhub.domain.money import format_amount
+from offerhub.domain.money import MAX_ORDER_STROOPS, format_amount
 from offerhub.domain.states import MilestoneState, OrderState
 from offerhub.storage import orders, users
 from offerhub.storage.orders import MilestoneRecord, OrderRecord
@@ -42,6 +42,9 @@ async def create_order(transaction: Transaction, request: CreateOrder, platform_
     """The platform fee is frozen on the order. Milestone amounts, where given, must sum to the order's amount."""
     if request.buyer_id == request.seller_id:
         raise _invalid("sellerId", "buyer and seller must be two users")
+    if request.amount_stroops > MAX_ORDER_STROOPS:
+        limit = format_amount(MAX_ORDER_STROOPS)
+        raise DomainError(ErrorCode.LIMIT_EXCEEDED, f"An order holds at most {limit} USDC.", {"limit": limit})
     _check_milestones(request)
     standings = await users.standings(transaction, (request.buyer_id, request.seller_id))
     for user_id in (request.buyer_id, request.seller_id):

@@ -12,6 +12,8 @@ Stroops = NewType("Stroops", int)
 STROOPS_PER_UNIT = 10_000_000
 DECIMALS = 7
 USDC = "USDC"
+# Trustless Work's API takes amounts as JSON numbers: exact below 2⁵³ stroops (``reference/trustless-work.md`` §8).
+MAX_ORDER_STROOPS = Stroops(9_000_000_000_000_000)
 _INPUT = re.compile(r"[0-9]{1,12}\.[0-9]{2,7}", re.ASCII)
 _CHAIN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,7})?", re.ASCII)
 
