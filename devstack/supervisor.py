@@ -20,6 +20,8 @@ from devstack.service import Child, Service, Tier, start
 from devstack.sitter_client import Sitter
 
 POLL_S = 0.05
+# Once a service takes its time, asking less often leaves it more of the machine.
+PATIENT_POLL_S = 0.25
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 # Waiting for less is not worth a line.
@@ -113,7 +115,7 @@ class Supervisor:
             else:
                 if child.exit_code() is None:
                     return
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S if time.monotonic() - began < SILENT_S else PATIENT_POLL_S)
 
     async def _keep(self, child: Child) -> None:
         service, backoff_s = child.service, FIRST_BACKOFF_S
