@@ -26,10 +26,12 @@ class BalanceChange:
 
 async def book(transaction: Transaction, posting: Posting, change: BalanceChange) -> bool:
     """Book and tell; False (and nothing told) when the posting is booked already."""
-    if await books.post(transaction, posting) is None:
+    balances = await books.post(transaction, posting)
+    if balances is None:
         return False
     accounts = (ledger.available(change.user_id), ledger.reserved(change.user_id))
-    balances = await books.lock_balances(transaction, accounts)
+    if not balances.keys() >= set(accounts):
+        balances = await books.lock_balances(transaction, accounts)
     payload = {
         "userId": change.user_id,
         "amount": format_amount(change.amount_stroops),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order, reread
+from dataclasses import replace
+
+from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order
 from offerhub.commands.orders import check_standing
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -29,8 +31,7 @@ async def request_escrow(transaction: Transaction, order_id: str) -> Accepted:
         raise DomainError(ErrorCode.ESCROW_ALREADY_EXISTS, "The order has an escrow already.", details)
     require_order_state(order.state, OrderState.FUNDS_RESERVED)
     await _check_wallets(transaction, order)
-    await _open_escrow(transaction, order)
-    moved = await move_order(transaction, order, OrderState.ESCROW_CREATING)
+    moved = await move_order(transaction, await _open_escrow(transaction, order), OrderState.ESCROW_CREATING)
     operation = await accept(transaction, moved, OperationKind.ESCROW_CREATION)
     return Accepted(moved, operation)
 
@@ -41,9 +42,9 @@ async def book_escrow_created(transaction: Transaction, order_id: str, operation
     if order.state is not OrderState.ESCROW_CREATING:
         return order
     learned = EscrowChange(contract_id=deploy.contract_id, deploy_hash=deploy.inner_hash)
-    escrow = await move_escrow(transaction, order, EscrowState.CREATED, learned)
-    moved = await move_order(transaction, order, OrderState.ESCROW_FUNDING, contractId=escrow.contract_id)
-    emit_escrow(transaction, "escrow.created", moved, escrow, transactionHash=deploy.inner_hash)
+    created = await move_escrow(transaction, order, EscrowState.CREATED, learned)
+    moved = await move_order(transaction, created, OrderState.ESCROW_FUNDING, contractId=deploy.contract_id)
+    emit_escrow(transaction, "escrow.created", moved, transactionHash=deploy.inner_hash)
     await operations.finish(transaction, operation_id)
     return moved
 
@@ -53,10 +54,10 @@ async def undo_escrow_creation(transaction: Transaction, order: OrderRecord) -> 
     if order.state is not OrderState.ESCROW_CREATING:
         return order
     await orders.drop_escrow(transaction, order.the_escrow.id)
-    return await move_order(transaction, await reread(transaction, order.id), OrderState.FUNDS_RESERVED)
+    return await move_order(transaction, replace(order, escrow=None), OrderState.FUNDS_RESERVED)
 
 
-async def _open_escrow(transaction: Transaction, order: OrderRecord) -> None:
+async def _open_escrow(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     signer = await wallets.next_signer(transaction)
     if signer is None:
         raise DomainError(ErrorCode.WALLET_NOT_READY, "The platform's signer accounts are still being prepared; try again.")
@@ -75,6 +76,7 @@ async def _open_escrow(transaction: Transaction, order: OrderRecord) -> None:
     )
     await orders.insert_escrow(transaction, escrow)
     await books.open_accounts(transaction, (ledger.in_escrow(escrow.id),))
+    return replace(order, escrow=escrow)
 
 
 async def _check_wallets(transaction: Transaction, order: OrderRecord) -> None:

@@ -33,10 +33,10 @@ async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
     if order.state is OrderState.ESCROW_CREATING:
         raise DomainError(ErrorCode.ESCROW_NOT_READY, "The escrow contract is still being created.", {"escrowId": order.escrow.id})
     require_order_state(order.state, OrderState.ESCROW_FUNDING)
-    escrow = await move_escrow(transaction, order, EscrowState.FUNDING)
-    emit_escrow(transaction, "escrow.funding_started", order, escrow)
-    operation = await accept(transaction, order, OperationKind.ESCROW_FUNDING)
-    return Accepted(await lock_order(transaction, order_id), operation)
+    moved = await move_escrow(transaction, order, EscrowState.FUNDING)
+    emit_escrow(transaction, "escrow.funding_started", moved)
+    operation = await accept(transaction, moved, OperationKind.ESCROW_FUNDING)
+    return Accepted(moved, operation)
 
 
 async def book_funding(transaction: Transaction, order_id: str, operation_id: str, fund: AttemptRecord) -> OrderRecord:
@@ -45,12 +45,12 @@ async def book_funding(transaction: Transaction, order_id: str, operation_id: st
     if order.state is not OrderState.ESCROW_FUNDING:
         return order
     await _check_movements(transaction, order, [Movement(**m) for m in fund.movements or ()])
-    escrow = await move_escrow(transaction, order, EscrowState.FUNDED, EscrowChange(fund_hash=fund.inner_hash))
+    order = await move_escrow(transaction, order, EscrowState.FUNDED, EscrowChange(fund_hash=fund.inner_hash))
+    contract, proof = order.the_escrow.contract_id, fund.inner_hash
     change = BalanceChange("balance.debited", order.buyer_id, order.amount, "escrow_funding", order.id)
-    await book(transaction, ledger.fund(escrow.id, order.buyer_id, order.amount, fund.inner_hash), change)
-    fields = {"transactionHash": fund.inner_hash}
-    funded = await move_order(transaction, order, OrderState.ESCROW_FUNDED, contractId=escrow.contract_id, **fields)
-    emit_escrow(transaction, "escrow.funded", funded, escrow, amount=format_amount(order.amount), **fields)
+    await book(transaction, ledger.fund(order.the_escrow.id, order.buyer_id, order.amount, proof), change)
+    funded = await move_order(transaction, order, OrderState.ESCROW_FUNDED, contractId=contract, transactionHash=proof)
+    emit_escrow(transaction, "escrow.funded", funded, amount=format_amount(order.amount), transactionHash=proof)
     moved = await move_order(transaction, funded, OrderState.IN_PROGRESS)
     await operations.finish(transaction, operation_id)
     return moved
@@ -58,9 +58,9 @@ async def book_funding(transaction: Transaction, order_id: str, operation_id: st
 
 async def undo_funding(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     """The contract or network refused: the contract exists, empty; the order rests in ``ESCROW_FUNDING``."""
-    if order.the_escrow.state is EscrowState.FUNDING:
-        await move_escrow(transaction, order, EscrowState.CREATED)
-    return await lock_order(transaction, order.id)
+    if order.the_escrow.state is not EscrowState.FUNDING:
+        return order
+    return await move_escrow(transaction, order, EscrowState.CREATED)
 
 
 async def _check_movements(transaction: Transaction, order: OrderRecord, movements: Sequence[Movement]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from offerhub.domain import ids
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -14,7 +14,7 @@ from offerhub.domain.plans import OperationKind
 from offerhub.domain.states import EscrowState, FinalStatus, OrderState, check_escrow_transition, check_order_transition
 from offerhub.storage import operations, orders
 from offerhub.storage.operations import OperationRecord
-from offerhub.storage.orders import EscrowChange, EscrowRecord, OrderRecord, StateChange
+from offerhub.storage.orders import EscrowChange, OrderRecord, StateChange
 from offerhub.storage.unit_of_work import Transaction, WorkflowMessage, new_id
 
 ORDER_WORKFLOW = "Order"
@@ -42,12 +42,6 @@ async def lock_order(transaction: Transaction, order_id: str) -> OrderRecord:
     return order
 
 
-async def reread(transaction: Transaction, order_id: str) -> OrderRecord:
-    order = await orders.get(transaction, order_id)
-    assert order is not None, "an order never disappears"
-    return order
-
-
 async def move_order(transaction: Transaction, order: OrderRecord, target: OrderState, **fields: str | None) -> OrderRecord:
     """The guarded transition with its event (``fields`` are its optional payload) and audit entry; returns the order afterwards."""
     return await _move(transaction, order, StateChange(order.state, target), fields)
@@ -62,7 +56,14 @@ async def _move(transaction: Transaction, order: OrderRecord, change: StateChang
     check_order_transition(order.state, change.target)
     await orders.set_state(transaction, order.id, change)
     transaction.audit(f"order.{change.target.lower()}", ("order", order.id), {"state": order.state}, {"state": change.target})
-    moved = await reread(transaction, order.id)
+    moved = replace(
+        order,
+        state=change.target,
+        final_status=change.final_status,
+        cancel_reason=change.reason or order.cancel_reason,
+        updated_at=transaction.now,
+        closed_at=transaction.now if change.target is OrderState.CLOSED else None,
+    )
     emit_order(transaction, _EVENT_OF_STATE[change.target], moved, **fields)
     return moved
 
@@ -81,14 +82,14 @@ _EVENT_OF_STATE = {
 _UNCHANGED = EscrowChange()
 
 
-async def move_escrow(
-    transaction: Transaction, order: OrderRecord, target: EscrowState, learned: EscrowChange = _UNCHANGED
-) -> EscrowRecord:
+async def move_escrow(transaction: Transaction, order: OrderRecord, target: EscrowState, learned: EscrowChange = _UNCHANGED) -> OrderRecord:
+    """The guarded transition of the order's escrow, with what the chain taught about it; returns the order with it."""
     escrow = order.the_escrow
     check_escrow_transition(escrow.state, target)
     await orders.set_escrow_state(transaction, escrow, target, learned)
     transaction.audit(f"escrow.{target.lower()}", ("escrow", escrow.id), {"state": escrow.state}, {"state": target})
-    return (await reread(transaction, order.id)).the_escrow
+    known = {name: value for name, value in vars(learned).items() if value is not None}
+    return replace(order, escrow=replace(escrow, state=target, updated_at=transaction.now, **known))
 
 
 def emit_order(transaction: Transaction, event_type: str, order: OrderRecord, **fields: str | None) -> None:
@@ -103,7 +104,8 @@ def emit_order(transaction: Transaction, event_type: str, order: OrderRecord, **
     transaction.emit(Event(event_type, order.id, payload, (order.buyer_id, order.seller_id)))
 
 
-def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, escrow: EscrowRecord, **fields: str | None) -> None:
+def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, **fields: str | None) -> None:
+    escrow = order.the_escrow
     payload = {"escrowId": escrow.id, "orderId": order.id, "status": escrow.state, "contractId": escrow.contract_id, **fields}
     transaction.emit(Event(event_type, escrow.id, payload, (order.buyer_id, order.seller_id)))
 

@@ -29,8 +29,8 @@ async def request_release(transaction: Transaction, order_id: str, reason: str |
     if first is not None:
         return Accepted(order, first)
     require_order_state(order.state, OrderState.IN_PROGRESS)
-    await move_escrow(transaction, order, EscrowState.RELEASING)
-    moved = await move_order(transaction, order, OrderState.RELEASE_REQUESTED)
+    releasing = await move_escrow(transaction, order, EscrowState.RELEASING)
+    moved = await move_order(transaction, releasing, OrderState.RELEASE_REQUESTED)
     transaction.audit("order.release_reason", ("order", order.id), None, {"reason": reason, "requestedBy": requested_by})
     operation = await accept(transaction, moved, OperationKind.RELEASE)
     return Accepted(moved, operation)
@@ -46,10 +46,10 @@ async def book_release(transaction: Transaction, order_id: str, operation_id: st
         return order
     split = split_release(order.amount, order.platform_fee_bps)
     await _check_movements(transaction, order, split, [Movement(**m) for m in payout.movements or ()])
-    escrow = await move_escrow(transaction, order, EscrowState.RELEASED, EscrowChange(release_hash=payout.inner_hash))
+    order = await move_escrow(transaction, order, EscrowState.RELEASED, EscrowChange(release_hash=payout.inner_hash))
     await orders.release_milestones(transaction, order.id)
     change = BalanceChange("balance.credited", order.seller_id, split.receiver_stroops, "escrow_release", order.id)
-    await book(transaction, ledger.release(escrow.id, order.seller_id, split, payout.inner_hash), change)
+    await book(transaction, ledger.release(order.the_escrow.id, order.seller_id, split, payout.inner_hash), change)
     released = await move_order(
         transaction,
         order,
@@ -59,7 +59,7 @@ async def book_release(transaction: Transaction, order_id: str, operation_id: st
         platformFee=format_amount(split.platform_fee_stroops),
         protocolFee=format_amount(split.protocol_fee_stroops),
     )
-    emit_escrow(transaction, "escrow.released", released, escrow, amount=format_amount(order.amount), transactionHash=payout.inner_hash)
+    emit_escrow(transaction, "escrow.released", released, amount=format_amount(order.amount), transactionHash=payout.inner_hash)
     closed = await close_order(transaction, released, FinalStatus.RELEASED)
     await operations.finish(transaction, operation_id)
     return closed
@@ -69,8 +69,8 @@ async def undo_release(transaction: Transaction, order: OrderRecord) -> OrderRec
     """The contract refused: the money is still in it and the order back in progress."""
     if order.state is not OrderState.RELEASE_REQUESTED:
         return order
-    await move_escrow(transaction, order, EscrowState.FUNDED)
-    return await move_order(transaction, order, OrderState.IN_PROGRESS)
+    funded = await move_escrow(transaction, order, EscrowState.FUNDED)
+    return await move_order(transaction, funded, OrderState.IN_PROGRESS)
 
 
 async def _check_movements(transaction: Transaction, order: OrderRecord, split: ReleaseSplit, movements: Sequence[Movement]) -> None:
