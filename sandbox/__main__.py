@@ -11,12 +11,16 @@ import uvicorn
 
 from sandbox.app import build_app
 from sandbox.identities import NETWORK_PASSPHRASE
+from sandbox.ledger.chain import ForeignLedger
 from sandbox.ledger.ledger import Ledger
 
 
 def main() -> None:
     options = _options()
-    ledger = Ledger(options.home, NETWORK_PASSPHRASE, options.interval_seconds)
+    try:
+        ledger = Ledger(options.home, NETWORK_PASSPHRASE, options.interval_seconds)
+    except ForeignLedger as error:
+        raise SystemExit(str(error)) from error
     app = build_app(ledger, options.home, options.trustless_requests_per_minute)
     config = uvicorn.Config(
         app,

@@ -19,6 +19,10 @@ from sandbox.ledger.store import Store
 from sandbox.ledger.validity import ValidityWindow, check_validity
 
 
+class ForeignLedger(Exception):
+    """The home directory belongs to another network."""
+
+
 class SubmissionStatus(Enum):
     PENDING = "PENDING"
     DUPLICATE = "DUPLICATE"
@@ -46,7 +50,7 @@ class Chain:
         self.queue = TransactionQueue()
         known = self.store.meta("network_passphrase")
         if known not in (None, network_passphrase):
-            raise ValueError(f"{home} holds the ledger of another network: {known}")
+            raise ForeignLedger(f"{home} holds the ledger of another network: {known}")
         last = self.store.last_ledger()
         if last is None:
             self.header = self._create(now)

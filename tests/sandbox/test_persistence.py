@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import httpx
+
+from tests.sandbox.network import ROOT, Network, free_port
+
+
+def test_everything_answered_survives_kill_nine(own_network: Network) -> None:
+    network = own_network
+    sender, receiver = network.wallet("100"), network.wallet()
+    network.control("clock/advance", seconds=5000)
+    offset = network.control("clock")["clockOffsetSeconds"]
+    sequence = int(network.account(sender)["sequence"])
+    envelopes = [network.pay(sender, receiver.public_key, "1", sequence=sequence + 1 + index) for index in range(60)]
+    answered: list[str] = []
+
+    def pay_until_killed() -> None:
+        for envelope in envelopes:
+            try:
+                answered.append(network.submit(envelope)["hash"])
+            except httpx.TransportError:
+                return
+
+    with ThreadPoolExecutor() as pool:
+        paying = pool.submit(pay_until_killed)
+        while len(answered) < 10:
+            time.sleep(0.005)
+        network.process.kill()
+        network.process.wait()
+        paying.result(timeout=10)
+    assert len(answered) < len(envelopes)
+    network.http.close()
+    network.start()
+    assert network.control("clock")["clockOffsetSeconds"] == offset
+    applied = [envelope.hash_hex() for envelope in envelopes if network.http.get(f"/transactions/{envelope.hash_hex()}").is_success]
+    assert applied[: len(answered)] == answered
+    assert len(applied) <= len(answered) + 1
+    assert network.balance(receiver, network.usdc) == f"{len(applied)}.0000000"
+    assert int(network.account(sender)["sequence"]) == sequence + len(applied)
+    ledgers = network.records("/ledgers", limit=200)
+    assert all(newer["prev_hash"] == older["hash"] for older, newer in pairwise(ledgers))
+    assert [each["sequence"] for each in ledgers] == list(range(1, len(ledgers) + 1))
+    for envelope in envelopes:
+        network.submit(envelope)
+    assert network.balance(receiver, network.usdc) == "60.0000000"
+
+
+def test_it_ends_at_once_and_with_zero_even_with_open_streams(own_network: Network) -> None:
+    with ThreadPoolExecutor() as pool:
+        listening = pool.submit(lambda: list(own_network.events("/payments", cursor="now")))
+        time.sleep(0.2)
+        started = time.monotonic()
+        own_network.process.terminate()
+        assert own_network.process.wait(timeout=5) == 0
+        assert time.monotonic() - started < 2
+        assert listening.result(timeout=5) == []
+    own_network.http.close()
+
+
+def test_a_refused_home_of_another_network(own_network: Network) -> None:
+    own_network.kill()
+    with sqlite3.connect(own_network.home / "ledger.sqlite3") as connection:
+        connection.execute("UPDATE meta SET value = 'Another Network' WHERE key = 'network_passphrase'")
+    connection.close()
+    command = [sys.executable, "-m", "sandbox", "--port", str(free_port()), "--home", str(own_network.home)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode != 0
+    assert ended.stderr.strip() == f"{own_network.home} holds the ledger of another network: Another Network"
