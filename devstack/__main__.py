@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(run(choices_.read(os.environ, options.only), stop_with_parent=options.stop_with_parent))
     except StackError as error:
         return _refuse(str(error))
+    except KeyboardInterrupt:
+        return 0
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return _refuse(f"the disk is full ({error.filename})" if full else f"{error.strerror or error}: {error.filename}")

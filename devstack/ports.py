@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from devstack.failure import StackError
 
@@ -38,10 +42,12 @@ def choose(environment: Mapping[str, str], remembered: Mapping[str, int], say: C
         raise StackError("two services were given the same port; give each its own")
     for wanted in WANTED:
         if wanted.name in chosen:
+            if not _claim(chosen[wanted.name]):
+                raise StackError(f"port {chosen[wanted.name]} is taken by another program; {wanted.variable} chooses another port")
             continue
         taken = set(chosen.values())
         candidates = [port for port in (remembered.get(wanted.name), wanted.usual) if port is not None and port not in taken]
-        chosen[wanted.name] = next((port for port in candidates if is_free(port)), None) or any_free(taken)
+        chosen[wanted.name] = next((port for port in candidates if _claim(port)), None) or _claim_any(taken)
         if wanted.usual is not None and chosen[wanted.name] != wanted.usual and wanted.name not in remembered:
             say(f"port {wanted.usual} is taken; {wanted.name} uses {chosen[wanted.name]}")
     return chosen
@@ -62,6 +68,32 @@ def is_free(port: int) -> bool:
     return True
 
 
+# Held open, and with them the claims, until this process ends.
+_claims: dict[int, int] = {}
+
+
+def _claim(port: int) -> bool:
+    """Free, and not chosen a moment ago by another stack of this user that has not bound it yet."""
+    if not is_free(port):
+        return False
+    folder = Path(tempfile.gettempdir()) / f"offerhub-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _claims[port] = descriptor
+    return True
+
+
+def _claim_any(taken: set[int]) -> int:
+    while not _claim(port := any_free(taken)):
+        taken = {*taken, port}
+    return port
+
+
 def any_free(taken: set[int] | frozenset[int] = frozenset()) -> int:
     while True:
         with socket.socket() as probe:
@@ -77,6 +109,4 @@ def _asked(wanted: Wanted, environment: Mapping[str, str]) -> int | None:
         return None
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise StackError(f"{wanted.variable}={text} is not a port")
-    if not is_free(int(text)):
-        raise StackError(f"port {text} is taken by another program; {wanted.variable} chooses another port")
     return int(text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,18 @@ def test_every_service_gets_a_port_of_its_own() -> None:
     chosen = ports.choose({}, {wanted.name: 4000 for wanted in ports.WANTED}, lambda _text: None)
     assert chosen.keys() == {wanted.name for wanted in ports.WANTED}
     assert len(set(chosen.values())) == len(chosen)
+
+
+def test_two_stacks_starting_at_once_do_not_choose_the_same_ports() -> None:
+    choosing = "from devstack import ports; print(sorted(ports.choose({}, {}, lambda _: None).values()), flush=True); input()"
+    begun = [
+        subprocess.Popen((sys.executable, "-c", choosing), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=choices.CHECKOUT)
+        for _ in range(3)
+    ]
+    chosen = [json.loads(one.stdout.readline()) for one in begun if one.stdout]
+    for one in begun:
+        one.communicate("\n")
+    assert len({port for ports_of_one in chosen for port in ports_of_one}) == 3 * len(ports.WANTED)
 
 
 def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.devstack.test_stack import KEYS, descendants, gone, wait_until
@@ -19,15 +18,13 @@ ROLES = {"api", "worker", "sandbox", "temporal", "postgres", "redis"}
 
 
 def get(url: str, key: str) -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
+    return httpx.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=10).raise_for_status().json()
 
 
 def healthy(described: dict[str, Any]) -> bool:
     try:
         get(f"{described['apiUrl']}/health/detailed", described["apiKey"])
-    except OSError:
+    except httpx.HTTPError:
         return False
     return True
 
