@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 TRUSTLESS_WORK_FEE_BPS = 30
 BPS = 10_000
+# The source also demands platform fee + Trustless Work's <= 100 %, which this bound implies.
 MAX_PLATFORM_FEE_BPS = 9_900
 
 

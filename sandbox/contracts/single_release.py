@@ -15,7 +15,7 @@ from stellar_sdk import scval, xdr
 from sandbox.contracts import asset_contract
 from sandbox.contracts.errors import EscrowError
 from sandbox.contracts.escrow_record import Escrow, Milestone, as_escrow, escrow_value
-from sandbox.contracts.fees import BPS, MAX_PLATFORM_FEE_BPS, TRUSTLESS_WORK_FEE_BPS, split_fees
+from sandbox.contracts.fees import MAX_PLATFORM_FEE_BPS, split_fees
 from sandbox.contracts.interface import ContractInstance, Transfer
 from sandbox.contracts.values import as_address, as_amounts, as_i128, as_string, as_u32, vec_value
 
@@ -33,7 +33,7 @@ def initialize_escrow(call: Call) -> xdr.SCVal:
     instance = _instance(call)
     if ESCROW_KEY in instance.storage:
         call.refuse(EscrowError.EscrowAlreadyInitialized)
-    if escrow.platform_fee_bps > MAX_PLATFORM_FEE_BPS or escrow.platform_fee_bps + TRUSTLESS_WORK_FEE_BPS > BPS:
+    if escrow.platform_fee_bps > MAX_PLATFORM_FEE_BPS:
         call.refuse(EscrowError.PlatformFeeTooHigh)
     if not escrow.milestones:
         call.refuse(EscrowError.NoMilestoneDefined)

@@ -99,10 +99,10 @@ def as_vec(value: xdr.SCVal) -> list[xdr.SCVal]:
 
 
 def as_struct(value: xdr.SCVal, field_names: frozenset[str]) -> dict[str, xdr.SCVal]:
-    fields = {as_symbol(entry.key): entry.val for entry in _entries(value)}
-    if fields.keys() != field_names:
-        raise UnexpectedValue("struct fields differ")
-    return fields
+    entries = [(as_symbol(entry.key), entry.val) for entry in _entries(value)]
+    if [name for name, _ in entries] != sorted(field_names):
+        raise UnexpectedValue("struct fields differ or are not ascending")
+    return dict(entries)
 
 
 def as_amounts(value: xdr.SCVal) -> dict[str, int]:

@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 ESCROW_TYPE = "single-release"
 
 
-def decode_state(state: bytes) -> Escrow:
-    return as_escrow(xdr.SCVal.from_xdr_bytes(state))
-
-
 def api_roles(escrow: Escrow) -> dict[str, str]:
     roles = escrow.roles
     return {
@@ -64,7 +60,7 @@ def escrow_fields(escrow: Escrow, asset_code: str, asset_issuer: str) -> dict[st
 
 def indexed_document(row: IndexedEscrow) -> dict[str, object]:
     """From the index: the fee in hundredths of a percent, the real API's oddity."""
-    escrow = decode_state(row.state)
+    escrow = as_escrow(xdr.SCVal.from_xdr_bytes(row.state))
     document = _read_object(row, escrow, row.balance_stroops)
     document["platformFee"] = escrow.platform_fee_bps
     return document

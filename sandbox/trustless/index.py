@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+PAGE_SIZE = 50
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS builds (
@@ -27,12 +30,14 @@ CREATE TABLE IF NOT EXISTS escrows (
     signer TEXT NOT NULL,
     asset_code TEXT NOT NULL,
     asset_issuer TEXT NOT NULL,
-    state BLOB NOT NULL,
-    balance_stroops INTEGER NOT NULL,
+    engagement_id TEXT NOT NULL,
+    title TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    balance_stroops INTEGER NOT NULL,
+    state BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS escrows_by_signer ON escrows (signer);
 CREATE TABLE IF NOT EXISTS escrow_roles (
     address TEXT NOT NULL,
     role TEXT NOT NULL,
@@ -41,7 +46,22 @@ CREATE TABLE IF NOT EXISTS escrow_roles (
 ) WITHOUT ROWID;
 """
 
-_COLUMNS = "contract_id, signer, asset_code, asset_issuer, state, balance_stroops, created_at, updated_at"
+_INSERT = """
+INSERT OR IGNORE INTO escrows VALUES (
+    :contract_id, :signer, :asset_code, :asset_issuer, :engagement_id, :title,
+    :created_at, :updated_at, :status, :balance_stroops, :state
+)
+"""
+
+_SEARCH = """
+SELECT escrows.* FROM escrow_roles JOIN escrows USING (contract_id)
+WHERE escrow_roles.address = :address AND escrow_roles.role = :role
+    AND (:engagement_id IS NULL OR engagement_id = :engagement_id)
+    AND (:title IS NULL OR title = :title)
+    AND (:status IS NULL OR status = :status)
+ORDER BY created_at * :direction, contract_id
+LIMIT :limit OFFSET :offset
+"""
 
 
 @dataclass(frozen=True)
@@ -63,10 +83,26 @@ class IndexedEscrow:
     signer: str
     asset_code: str
     asset_issuer: str
-    state: bytes
-    balance_stroops: int
+    engagement_id: str
+    title: str
     created_at: int
     updated_at: int
+    status: str
+    balance_stroops: int
+    state: bytes
+
+
+@dataclass(frozen=True)
+class Search:
+    """One page of the escrows in which an address has a role; filters are exact, None takes everything."""
+
+    role: str
+    address: str
+    engagement_id: str | None = None
+    title: str | None = None
+    status: str | None = None
+    oldest_first: bool = False
+    page: int = 1
 
 
 class EscrowIndex:
@@ -86,42 +122,28 @@ class EscrowIndex:
         row = self._database.execute("SELECT * FROM builds WHERE hash = ?", (transaction_hash,)).fetchone()
         return None if row is None else Build(*row)
 
-    def add_escrow(self, escrow: IndexedEscrow, roles: dict[str, str]) -> None:
-        """``roles`` maps the API's role names to addresses."""
+    def add_escrow(self, escrow: IndexedEscrow, roles: Mapping[str, str]) -> None:
+        """``roles`` maps the API's role names to addresses; an escrow already known stays as it is."""
         with self._database:
             self._database.execute("BEGIN")
-            self._database.execute(
-                f"INSERT OR IGNORE INTO escrows ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 fixed column list
-                (
-                    escrow.contract_id, escrow.signer, escrow.asset_code, escrow.asset_issuer,
-                    escrow.state, escrow.balance_stroops, escrow.created_at, escrow.updated_at,
-                ),
-            )  # fmt: skip
+            self._database.execute(_INSERT, vars(escrow))
             self._database.executemany(
                 "INSERT OR IGNORE INTO escrow_roles VALUES (?, ?, ?)",
                 [(address, role, escrow.contract_id) for role, address in roles.items()],
             )
 
-    def update_escrow(self, contract_id: str, state: bytes, balance_stroops: int, now: int) -> None:
+    def update_escrow(self, escrow: IndexedEscrow) -> None:
         self._database.execute(
-            "UPDATE escrows SET state = ?, balance_stroops = ?, updated_at = ? WHERE contract_id = ?",
-            (state, balance_stroops, now, contract_id),
+            "UPDATE escrows SET state = :state, status = :status, balance_stroops = :balance_stroops, updated_at = :updated_at"
+            " WHERE contract_id = :contract_id",
+            vars(escrow),
         )
 
     def escrow(self, contract_id: str) -> IndexedEscrow | None:
-        found = self._escrows("contract_id = ?", (contract_id,))
-        return found[0] if found else None
+        row = self._database.execute("SELECT * FROM escrows WHERE contract_id = ?", (contract_id,)).fetchone()
+        return None if row is None else IndexedEscrow(*row)
 
-    def by_signer(self, signer: str) -> list[IndexedEscrow]:
-        return self._escrows("signer = ?", (signer,))
-
-    def by_role(self, role: str, address: str) -> list[IndexedEscrow]:
-        chosen = "SELECT contract_id FROM escrow_roles WHERE address = ? AND role = ?"
-        return self._escrows(f"contract_id IN ({chosen})", (address, role))
-
-    def _escrows(self, condition: str, parameters: tuple[str, ...]) -> list[IndexedEscrow]:
-        rows = self._database.execute(
-            f"SELECT {_COLUMNS} FROM escrows WHERE {condition} ORDER BY created_at, contract_id",  # noqa: S608 conditions are ours
-            parameters,
-        )
+    def search(self, search: Search) -> list[IndexedEscrow]:
+        page = {"limit": PAGE_SIZE, "offset": (search.page - 1) * PAGE_SIZE}
+        rows = self._database.execute(_SEARCH, vars(search) | page | {"direction": 1 if search.oldest_first else -1})
         return [IndexedEscrow(*row) for row in rows]

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from stellar_sdk import Asset
-
     from sandbox.contracts.interface import ContractInstance, ContractResult, Invocation
 
 
@@ -52,9 +50,6 @@ class Ledger(Protocol):
 
     @property
     def network_passphrase(self) -> str: ...
-
-    @property
-    def usdc(self) -> Asset: ...
 
     @property
     def latest_ledger(self) -> int:

@@ -9,8 +9,9 @@ from stellar_sdk import StrKey
 
 from sandbox.contracts.escrow_record import Escrow, as_escrow
 from sandbox.contracts.single_release import ESCROW_KEY
-from sandbox.trustless.documents import decode_state, indexed_document, status_of, validated_document
+from sandbox.trustless.documents import indexed_document, validated_document
 from sandbox.trustless.exact_json import units
+from sandbox.trustless.index import Search
 from sandbox.trustless.refusal import ESCROW_NOT_FOUND, bad_request
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from sandbox.trustless.ports import Ledger
 
 MAX_BALANCES = 20
-PAGE_SIZE = 50
-ROLES = frozenset({"approver", "serviceProvider", "platformAddress", "releaseSigner", "disputeResolver", "receiver"})
+MAX_PAGE = 10**6
+ROLES = frozenset({"approver", "serviceProvider", "platformAddress", "releaseSigner", "disputeResolver", "receiver", "signer"})
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,35 @@ class EscrowReader:
         return [self._document(row, validate_on_chain=validate_on_chain) for row in found if row is not None]
 
     def by_signer(self, query: Mapping[str, str]) -> list[dict[str, object]]:
-        return self._page(self.index.by_signer(query.get("signer", "")), query)
+        return self._search("signer", query.get("signer", ""), query)
 
     def by_role(self, query: Mapping[str, str]) -> list[dict[str, object]]:
-        role, address = query.get("role", ""), query.get("roleAddress", "")
-        if role == "signer":
-            return self._page(self.index.by_signer(address), query)
+        role = query.get("role", "")
         if role not in ROLES:
-            raise bad_request("role must be one of " + ", ".join(sorted(ROLES | {"signer"})))
-        return self._page(self.index.by_role(role, address), query)
+            raise bad_request("role must be one of " + ", ".join(sorted(ROLES)))
+        return self._search(role, query.get("roleAddress", ""), query)
 
     def balances(self, addresses: Sequence[str]) -> list[dict[str, object]]:
         if len(addresses) > MAX_BALANCES:
             raise bad_request("You have requested too many escrows")
         return [{"address": address, "balance": units(self._chain_state(address)[1])} for address in addresses]
 
-    def _page(self, rows: list[IndexedEscrow], query: Mapping[str, str]) -> list[dict[str, object]]:
+    def _search(self, role: str, address: str, query: Mapping[str, str]) -> list[dict[str, object]]:
+        """Filters by engagement, title and status; the other filters of the real API are not offered."""
         page = query.get("page", "1")
-        if not page.isdecimal() or int(page) < 1:
+        if not (page.isascii() and page.isdecimal() and 0 < int(page) <= MAX_PAGE):
             raise bad_request("page must be a positive number")
-        chosen = [row for row in rows if _matches(decode_state(row.state), query)]
-        if query.get("orderDirection", "desc") == "desc":
-            chosen.reverse()
-        start = (int(page) - 1) * PAGE_SIZE
+        search = Search(
+            role=role,
+            address=address,
+            engagement_id=query.get("engagementId"),
+            title=query.get("title"),
+            status=query.get("status"),
+            oldest_first=query.get("orderDirection") == "asc",
+            page=int(page),
+        )
         validate_on_chain = query.get("validateOnChain") == "true"
-        return [self._document(row, validate_on_chain=validate_on_chain) for row in chosen[start : start + PAGE_SIZE]]
+        return [self._document(row, validate_on_chain=validate_on_chain) for row in self.index.search(search)]
 
     def _document(self, row: IndexedEscrow, *, validate_on_chain: bool) -> dict[str, object]:
         if not validate_on_chain:
@@ -73,9 +78,3 @@ class EscrowReader:
             raise bad_request(ESCROW_NOT_FOUND)
         escrow = as_escrow(instance.storage[ESCROW_KEY])
         return escrow, self.ledger.token_balance(escrow.trustline, contract_id)
-
-
-def _matches(escrow: Escrow, query: Mapping[str, str]) -> bool:
-    """Filters by engagement, title and status; the other filters of the real API are not offered."""
-    wanted = {"engagementId": escrow.engagement_id, "title": escrow.title, "status": status_of(escrow)}
-    return all(query.get(name, actual) == actual for name, actual in wanted.items())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sandbox.contracts.escrow_record import as_escrow
 from sandbox.contracts.single_release import ESCROW_KEY
-from sandbox.trustless.documents import api_roles, decode_state, escrow_fields
+from sandbox.trustless.documents import api_roles, escrow_fields, status_of
 from sandbox.trustless.envelope import transaction_hash
 from sandbox.trustless.index import Build, EscrowIndex, IndexedEscrow
-from sandbox.trustless.refusal import SEND_FAILED, SEND_UNFINISHED, bad_request, failure_text, send_failed
+from sandbox.trustless.refusal import ESCROW_NOT_FOUND, SEND_FAILED, SEND_UNFINISHED, bad_request, failure_text, send_failed
 
 if TYPE_CHECKING:
+    from sandbox.contracts.escrow_record import Escrow
     from sandbox.trustless.ports import Ledger, SubmissionOutcome
 
 SENT = "The transaction has been successfully sent to the Stellar network"
@@ -41,9 +43,9 @@ class Submission:
         answer: dict[str, object] = {"status": "SUCCESS", "message": SENT}
         build = self.index.build(inner_hash)
         if build is not None and build.asset_code is not None and build.asset_issuer is not None:
-            state = self._learn_deploy(build, build.asset_code, build.asset_issuer)
-            answer |= {"contractId": build.contract_id}
-            answer |= {"escrow": escrow_fields(decode_state(state), build.asset_code, build.asset_issuer)}
+            escrow = self._learn_deploy(build, build.asset_code, build.asset_issuer)
+            answer["contractId"] = build.contract_id
+            answer["escrow"] = escrow_fields(escrow, build.asset_code, build.asset_issuer)
         elif build is not None:
             self._refresh(build.contract_id)
         return answer
@@ -56,37 +58,46 @@ class Submission:
         if not applied.successful:
             return _failed("The transaction was not successful")
         build = self.index.build(transaction_hash(applied.envelope_xdr, self.ledger.network_passphrase))
-        if build is None or self.index.escrow(build.contract_id) is None:
-            return _failed("Escrow not found")
-        self._refresh(build.contract_id)
+        if build is None or not self._refresh(build.contract_id):
+            return _failed(ESCROW_NOT_FOUND)
         return {"status": "SUCCESS", "message": UPDATED}
 
-    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str) -> bytes:
-        state, balance_stroops = self._chain_state(build.contract_id)
+    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str) -> Escrow:
+        escrow, state, balance_stroops = self._chain_state(build.contract_id)
         now = self.ledger.now()
-        escrow = IndexedEscrow(
+        row = IndexedEscrow(
             contract_id=build.contract_id,
             signer=build.signer,
             asset_code=asset_code,
             asset_issuer=asset_issuer,
-            state=state,
-            balance_stroops=balance_stroops,
+            engagement_id=escrow.engagement_id,
+            title=escrow.title,
             created_at=now,
             updated_at=now,
+            status=status_of(escrow),
+            balance_stroops=balance_stroops,
+            state=state,
         )
-        self.index.add_escrow(escrow, api_roles(decode_state(state)))
-        return state
+        self.index.add_escrow(row, api_roles(escrow) | {"signer": build.signer})
+        return escrow
 
-    def _refresh(self, contract_id: str) -> None:
-        state, balance_stroops = self._chain_state(contract_id)
-        self.index.update_escrow(contract_id, state, balance_stroops, self.ledger.now())
+    def _refresh(self, contract_id: str) -> bool:
+        """False where the index does not know the escrow."""
+        known = self.index.escrow(contract_id)
+        if known is None:
+            return False
+        escrow, state, balance_stroops = self._chain_state(contract_id)
+        now = self.ledger.now()
+        self.index.update_escrow(replace(known, state=state, status=status_of(escrow), balance_stroops=balance_stroops, updated_at=now))
+        return True
 
-    def _chain_state(self, contract_id: str) -> tuple[bytes, int]:
+    def _chain_state(self, contract_id: str) -> tuple[Escrow, bytes, int]:
         instance = self.ledger.contract_instance(contract_id)
         if instance is None:
             raise LookupError(f"applied transaction left no contract {contract_id}")
-        state = instance.storage[ESCROW_KEY].to_xdr_bytes()
-        return state, self.ledger.token_balance(decode_state(state).trustline, contract_id)
+        stored = instance.storage[ESCROW_KEY]
+        escrow = as_escrow(stored)
+        return escrow, stored.to_xdr_bytes(), self.ledger.token_balance(escrow.trustline, contract_id)
 
 
 def _demand_success(outcome: SubmissionOutcome) -> None:

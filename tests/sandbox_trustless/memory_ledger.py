@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stellar_sdk import Asset, FeeBumpTransactionEnvelope, Keypair, TransactionEnvelope, xdr
+from stellar_sdk import FeeBumpTransactionEnvelope, Keypair, TransactionEnvelope, xdr
 from stellar_sdk.exceptions import BadSignatureError
 
 from sandbox.contracts import execute
 from sandbox.contracts.interface import ContractFailure, ContractInstance, ContractResult, Invocation
 from sandbox.contracts.values import as_address
 from sandbox.trustless.ports import AppliedTransaction, SubmissionOutcome
-from tests.sandbox_trustless.memory_world import ISSUER, PASSPHRASE, TOKEN, USDC, MemoryWorld
+from tests.sandbox_trustless.memory_world import ISSUER, PASSPHRASE, TOKEN, MemoryWorld
 
 CLOSE_TIME_S = 1_800_000_000
 
@@ -23,7 +23,6 @@ class MemoryLedger:
     applied: dict[str, AppliedTransaction] = field(default_factory=dict)
     pending: bool = False
     network_passphrase: str = PASSPHRASE
-    usdc: Asset = USDC
     latest_ledger: int = 7
 
     def now(self) -> int:

@@ -267,6 +267,9 @@ async def test_searching_by_signer_and_role(service: Service) -> None:
     assert await found("get-escrows-by-role", role="approver", roleAddress=RECEIVER) == []
     assert await found("get-escrows-by-role", role="signer", roleAddress=BUYER, status="released") == []
     assert await found("get-escrows-by-signer", signer=BUYER, page="2") == []
+    for page in ("0", "x", "9" * 30):
+        refused = await service.client.get(f"{API}/helper/get-escrows-by-signer", params={"signer": BUYER, "page": page})
+        assert refused.status_code == 400
     unknown = await service.client.get(f"{API}/helper/get-escrows-by-role", params={"role": "boss", "roleAddress": BUYER})
     assert unknown.status_code == 400
 

@@ -159,10 +159,12 @@ def test_unsorted_or_malformed_records_are_refused() -> None:
     call = deploy_call(escrow(title="other"))
     record = scval.from_vec(call.args[4])[0]
     assert record.map is not None
-    record.map.sc_map.pop()
-    with pytest.raises(ContractFailure) as failure:
-        run(ledger, call)
-    assert failure.value.code is None
+    last = record.map.sc_map.pop()
+    for entries in (record.map.sc_map, [last, *record.map.sc_map], [*record.map.sc_map, last, last]):
+        record.map.sc_map = entries
+        with pytest.raises(ContractFailure, match="struct fields") as failure:
+            run(ledger, call)
+        assert failure.value.code is None
 
 
 def test_identity_follows_from_the_passphrase() -> None:

@@ -57,6 +57,8 @@ class Parties:
         envelope = self.build("/trustless-work/deployer/single-release", body, self.platform)
         answer = self.network.http.post("/trustless-work/helper/send-transaction", json={"signedXdr": envelope.to_xdr()})
         assert answer.json()["status"] == "SUCCESS", answer.text
+        again = self.network.http.post("/trustless-work/helper/send-transaction", json={"signedXdr": envelope.to_xdr()})
+        assert again.json() == answer.json()
         return str(answer.json()["contractId"])
 
     def step(self, name: str, contract_id: str, wallet: Keypair, /, **body: object) -> dict[str, Any]:
