@@ -12,7 +12,7 @@ from sandbox.contracts import execute
 from sandbox.contracts.errors import EscrowError
 from sandbox.contracts.factory import escrow_contract_id
 from sandbox.contracts.interface import ContractFailure, Transfer
-from sandbox.contracts.values import address_value
+from sandbox.contracts.values import address_value, amounts_value, string_value
 from sandbox.trustless import identity
 from sandbox.trustless.envelope import ContractCall
 from tests.sandbox_trustless.memory_world import (
@@ -20,8 +20,11 @@ from tests.sandbox_trustless.memory_world import (
     FACTORY,
     FEE_ADDRESS,
     PASSPHRASE,
+    RELEASER,
+    RESOLVER,
     SALT,
     SELLER,
+    STRANGER,
     TOKEN,
     WASM_HASH,
     MemoryWorld,
@@ -57,6 +60,27 @@ def test_the_authorised_root_must_be_the_call_itself() -> None:
     for auth in ([], [dispute.authorization()]):
         with pytest.raises(ContractFailure, match="InvalidAction"):
             execute(replace(invocation(approve), auth=auth), ledger)
+
+
+def test_no_call_that_changes_anything_goes_without_authorisation() -> None:
+    ledger = world(buyer=100)
+    contract_id = deploy(ledger)
+    fee_recipient, shares = address_value(FEE_ADDRESS), amounts_value({BUYER: 1})
+    calls = [
+        deploy_call(escrow(), salt=bytes(32)),
+        fund_call(contract_id, stored(ledger, contract_id), 50),
+        ContractCall(
+            SELLER, contract_id, "change_milestone_status", [scval.to_uint32(0), string_value("x"), scval.to_void(), address_value(SELLER)]
+        ),
+        ContractCall(BUYER, contract_id, "approve_milestone", [scval.to_uint32(0), address_value(BUYER)]),
+        ContractCall(RELEASER, contract_id, "release_funds", [address_value(RELEASER), fee_recipient]),
+        ContractCall(BUYER, contract_id, "dispute_escrow", [address_value(BUYER)]),
+        ContractCall(RESOLVER, contract_id, "resolve_dispute", [address_value(RESOLVER), fee_recipient, shares]),
+    ]
+    for call in calls:
+        unauthorised(ledger, call, source=STRANGER)
+        with pytest.raises(ContractFailure, match="InvalidAction"):
+            execute(replace(invocation(call), auth=[]), ledger)
 
 
 def test_address_credentials_authorise_nothing() -> None:
