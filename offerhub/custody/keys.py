@@ -35,10 +35,10 @@ class LocalKeyEncryption:
     """AES-256-GCM under a key held in this process. The id follows from the key, so two keys can never share one."""
 
     def __init__(self, key: bytes) -> None:
+        self._id = "local-" + sha256(b"offerhub key-encryption key id" + key).hexdigest()[:16]
         if len(key) != KEY_BYTES:
             raise CustodyError(f"A key-encryption key has {KEY_BYTES} bytes, not {len(key)}.")
         self._cipher = AESGCM(key)
-        self._id = "local-" + sha256(b"offerhub key-encryption key id" + key).hexdigest()[:16]
 
     @classmethod
     def from_text(cls, text: str) -> LocalKeyEncryption:

@@ -8,7 +8,6 @@ Signatures come as the 72 bytes of an XDR ``DecoratedSignature`` (``offerhub.cus
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -34,7 +33,7 @@ def decode_envelope(text: str) -> bytes:
         raise ValueError("longer than any transaction of the network")
     try:
         raw = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError(f"not base64: {error}") from None
     if encode_envelope(raw) != text:
         raise ValueError("not the canonical base64 of its bytes")

@@ -81,7 +81,11 @@ class Horizon:
     async def transaction(self, transaction_hash: str) -> Lookup:
         """Look up by inner or outer hash; a transaction that failed in its ledger is found too."""
         answer = await self._get(f"/transactions/{transaction_hash}", may_be_missing=True)
-        record = None if answer.json is None else _shaped(read_transaction, answer.json)
+        if answer.json is None:
+            return Lookup(None, answer.latest_ledger)
+        record = _shaped(read_transaction, answer.json)
+        if transaction_hash not in {record.hash, record.inner_hash}:
+            raise HorizonUnavailable(f"Horizon answered with transaction {record.hash} instead of {transaction_hash}.")
         return Lookup(record, answer.latest_ledger)
 
     async def observe(self, inner_hash: str, source: str, sequence: int) -> Observation:

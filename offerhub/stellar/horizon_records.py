@@ -52,9 +52,10 @@ class LedgerRecord:
 
 @dataclass(frozen=True)
 class TransactionRecord:
-    """A transaction in a closed ledger, successful or failed: final. ``hash`` is the outer one where there is a fee bump."""
+    """A transaction in a closed ledger, successful or failed: final. ``hash`` is the fee bump's where there is one."""
 
     hash: str
+    inner_hash: str
     successful: bool
     ledger: int
     created_at_unix: int
@@ -146,9 +147,11 @@ def read_transaction(body: object) -> TransactionRecord:
     successful = _object(body).get("successful")
     if not isinstance(successful, bool):
         raise MalformedRecord("successful is not a truth value")
-    fee_bump = _object(body).get("fee_bump_transaction")
+    # Asked by the inner hash, Horizon repeats it as `hash`; these two say which is which.
+    outer, inner = (_object(body).get(name) or body for name in ("fee_bump_transaction", "inner_transaction"))
     return TransactionRecord(
-        hash=text(fee_bump, "hash") if fee_bump is not None else text(body, "hash"),
+        hash=text(outer, "hash"),
+        inner_hash=text(inner, "hash"),
         successful=successful,
         ledger=integer(body, "ledger"),
         created_at_unix=unix_time(body, "created_at"),
@@ -162,8 +165,8 @@ def read_sequence_use(body: object, source: str) -> tuple[int, str] | None:
     """Sequence number and inner hash of a transaction of ``source``; None where it only took part in somebody else's."""
     if text(body, "source_account") != source:
         return None
-    inner = _object(body).get("inner_transaction")
-    return integer(body, "source_account_sequence"), text(inner if inner is not None else body, "hash")
+    inner = _object(body).get("inner_transaction") or body
+    return integer(body, "source_account_sequence"), text(inner, "hash")
 
 
 def read_page(body: object) -> list[Json]:

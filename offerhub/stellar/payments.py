@@ -57,7 +57,7 @@ def incoming_payments(record: Json, usdc_issuer: str) -> tuple[IncomingPayment, 
             # The upper half of an operation's id is its ledger.
             ledger=integer(record, "id") >> 32,
             recipient=text(change, "to"),
-            sender=optional_text(change, "from") or usdc_issuer,
+            sender=optional_text(change, "from") or _minter(change),
             amount_stroops=amount(change, "amount"),
             is_usdc=_is_usdc(change, usdc_issuer),
             kind=text(change, "type"),
@@ -73,7 +73,7 @@ def incoming_payments(record: Json, usdc_issuer: str) -> tuple[IncomingPayment, 
 def escrow_movements(payments: Iterable[Json], usdc_issuer: str, contract_id: str) -> list[Movement]:
     """USDC into and out of one escrow contract, in the order of the ledger: what funding and release are booked from."""
     return [
-        Movement(text(change, "from"), text(change, "to"), amount(change, "amount"))
+        Movement(optional_text(change, "from") or usdc_issuer, optional_text(change, "to") or usdc_issuer, amount(change, "amount"))
         for record in payments
         if record.get("transaction_successful") is True
         for _, change in _changes(record)
@@ -92,6 +92,11 @@ def _changes(record: Json) -> Iterator[tuple[int, Json]]:
 
 def _is_usdc(change: Json, usdc_issuer: str) -> bool:
     return (change.get("asset_type"), change.get("asset_code"), change.get("asset_issuer")) == ("credit_alphanum4", USDC_CODE, usdc_issuer)
+
+
+def _minter(change: Json) -> str:
+    """A mint has no sender: it comes from the issuer of the asset."""
+    return optional_text(change, "asset_issuer") or ""
 
 
 def _memo(record: Json) -> str | None:

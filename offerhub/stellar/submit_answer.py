@@ -19,7 +19,8 @@ def read_submit_answer(status: int, content: bytes) -> SubmitAnswer:
         body = None
     if not isinstance(body, dict):
         return SubmitAnswer(None, status, "unreadable", content[:_SHOWN_CHARACTERS].decode("utf-8", "replace"))
-    if status == _OK:
+    # The asynchronous endpoint answers with `tx_status`, which is a word about a queue.
+    if status == _OK and "tx_status" not in body:
         try:
             return SubmitAnswer(read_transaction(body), status, "applied")
         except MalformedRecord as error:

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import replace
+
+import pytest
+from stellar_sdk import Keypair, Network, TransactionBuilder, TransactionEnvelope, scval, xdr
+
+from offerhub.domain.errors import IntentMismatchError
+from offerhub.domain.intents import EscrowIntent
+from sandbox.contracts.factory import escrow_contract_id
+from tests.unit.stellar.offered import (
+    APPROVE,
+    BOUNDS,
+    DEPLOY,
+    ESCROW,
+    FUND,
+    INTENTS,
+    NETWORK,
+    NOW,
+    PASSPHRASE,
+    RELEASE,
+    SALT,
+    SEQUENCE,
+    STATUS,
+    STRANGER,
+    TERMS,
+    account,
+    contract,
+    offer,
+    tampered,
+    verify,
+)
+from tests.unit.stellar.tampering import ATTACKS, Attack, authorized, call, in_escrow, operation, plain, struct
+
+
+@pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: type(intent).__name__)
+def test_what_the_builder_makes_of_our_intent_is_accepted(intent: EscrowIntent) -> None:
+    offered = offer(intent)
+    verified = verify(intent, offered.envelope_xdr)
+    assert verified.envelope_xdr == offered.envelope_xdr
+    assert verified.inner_hash == offered.hash == TransactionEnvelope.from_xdr(offered.envelope_xdr, PASSPHRASE).hash_hex()
+    assert (verified.source, verified.sequence, verified.max_time) == (intent.source, SEQUENCE, NOW + 100)
+    assert 0 < verified.fee_stroops < 1_000_000
+
+
+def test_the_contract_of_a_deployment_is_derived_from_factory_and_salt() -> None:
+    assert verify(DEPLOY, offer(DEPLOY).envelope_xdr).contract_id == escrow_contract_id(PASSPHRASE, NETWORK.factory_contract, SALT)
+    assert verify(FUND, offer(FUND).envelope_xdr).contract_id == ESCROW
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_a_bent_envelope_is_refused_and_the_field_named(attack: Attack) -> None:
+    envelope_xdr = tampered(attack.intent, attack.change)
+    assert envelope_xdr != offer(attack.intent).envelope_xdr
+    with pytest.raises(IntentMismatchError) as refusal:
+        verify(attack.intent, envelope_xdr)
+    assert refusal.value.field == attack.field
+
+
+@pytest.mark.parametrize("offered", INTENTS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize("asked", INTENTS, ids=lambda intent: type(intent).__name__)
+def test_an_envelope_serves_its_own_intent_only(asked: EscrowIntent, offered: EscrowIntent) -> None:
+    if asked is offered:
+        return
+    with pytest.raises(IntentMismatchError):
+        verify(asked, offer(offered).envelope_xdr)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        (replace(FUND, contract_id=contract("other")), "contract"),
+        (replace(FUND, amount_stroops=1), "amount"),
+        (replace(FUND, terms=replace(TERMS, milestones=("Sketch", "Other"))), "expected_escrow.milestones[1].description"),
+        (replace(FUND, terms=replace(TERMS, milestones=("Sketch",))), "expected_escrow.milestones"),
+        (replace(FUND, terms=replace(TERMS, title="Other")), "expected_escrow.title"),
+        (replace(DEPLOY, terms=replace(TERMS, platform_fee_bps=0)), "init_args[0].platform_fee"),
+    ],
+)
+def test_the_intent_is_the_yardstick(asked: EscrowIntent, field: str) -> None:
+    honest = FUND if "expected" in field or field in {"contract", "amount"} else DEPLOY
+    with pytest.raises(IntentMismatchError) as refusal:
+        verify(asked, offer(honest).envelope_xdr)
+    assert refusal.value.field == field
+
+
+def test_an_explicit_operation_source_equal_to_the_wallet_is_fine() -> None:
+    envelope_xdr = tampered(APPROVE, lambda envelope: setattr(operation(envelope), "source_account", plain(APPROVE.source)))
+    assert verify(APPROVE, envelope_xdr).source == APPROVE.source
+
+
+def test_a_release_without_the_fee_address_is_the_mainnet_layout() -> None:
+    def mainnet(envelope: xdr.TransactionEnvelope) -> None:
+        call(envelope).args.pop()
+        authorized(envelope).args.pop()
+
+    assert verify(RELEASE, tampered(RELEASE, mainnet)).contract_id == ESCROW
+
+
+def test_both_integer_types_of_the_receiver_memo_are_known() -> None:
+    envelope_xdr = tampered(FUND, in_escrow(1, "receiver_memo", scval.to_int128(0)))
+    assert verify(FUND, envelope_xdr).contract_id == ESCROW
+
+
+def test_the_older_name_of_the_platform_role_is_known() -> None:
+    def older(envelope: xdr.TransactionEnvelope) -> None:
+        for args in (call(envelope).args, authorized(envelope).args):
+            roles = struct(args[1], "roles").val
+            struct(roles, "platform").key = scval.to_symbol("platform_address")
+
+    assert verify(FUND, tampered(FUND, older)).contract_id == ESCROW
+
+
+def test_any_sequence_passes_where_none_is_expected_but_zero() -> None:
+    assert verify(APPROVE, offer(APPROVE).envelope_xdr, replace(BOUNDS, sequence=None)).sequence == SEQUENCE
+    zero = tampered(APPROVE, lambda envelope: setattr(envelope.v1.tx, "seq_num", xdr.SequenceNumber(xdr.Int64(0))))  # type: ignore[union-attr]
+    with pytest.raises(IntentMismatchError):
+        verify(APPROVE, zero, replace(BOUNDS, sequence=None))
+
+
+def test_bounds_decide_about_time_and_fee() -> None:
+    envelope_xdr = offer(APPROVE).envelope_xdr
+    for bounds, field in (
+        (replace(BOUNDS, now_unix=NOW + 81), "max_time"),
+        (replace(BOUNDS, now_unix=NOW - 201), "max_time"),
+        (replace(BOUNDS, min_remaining_s=101), "max_time"),
+        (replace(BOUNDS, max_window_s=99), "max_time"),
+        (replace(BOUNDS, max_fee_stroops=520_000), "fee"),
+    ):
+        with pytest.raises(IntentMismatchError) as refusal:
+            verify(APPROVE, envelope_xdr, bounds)
+        assert refusal.value.field == field
+
+
+@pytest.mark.parametrize(
+    "change", ["trailing bytes", "trailing space", "line feed", "url alphabet", "truncated", "empty", "huge", "not ascii"]
+)
+def test_only_the_canonical_text_of_the_bytes_is_read(change: str) -> None:
+    good = offer(STATUS).envelope_xdr
+    raw = base64.b64decode(good)
+    bad = {
+        "trailing bytes": base64.b64encode(raw + bytes(4)).decode(),
+        "trailing space": good + " ",
+        "line feed": good[:76] + "\n" + good[76:],
+        "url alphabet": base64.urlsafe_b64encode(raw + b"\xff\xfe\xfd").decode(),
+        "truncated": base64.b64encode(raw[:-8]).decode(),
+        "empty": "",
+        "huge": "A" * 1_000_000,
+        "not ascii": good[:-1] + "é",
+    }[change]
+    with pytest.raises(IntentMismatchError) as refusal:
+        verify(STATUS, bad)
+    assert refusal.value.field == "envelope"
+
+
+def test_padding_that_is_not_zero_is_not_canonical() -> None:
+    raw = bytearray(base64.b64decode(offer(APPROVE).envelope_xdr))
+    at = bytes(raw).index(b"approve_milestone") + len(b"approve_milestone")
+    raw[at] = 1
+    with pytest.raises(IntentMismatchError):
+        verify(APPROVE, base64.b64encode(raw).decode())
+
+
+def test_a_fee_bump_and_an_old_envelope_are_refused() -> None:
+    keypair = Keypair.random()
+    inner = TransactionEnvelope.from_xdr(offer(APPROVE).envelope_xdr, PASSPHRASE)
+    inner.sign(keypair)
+    bump = TransactionBuilder.build_fee_bump_transaction(keypair, 1_000, inner, PASSPHRASE)
+    with pytest.raises(IntentMismatchError) as refusal:
+        verify(APPROVE, bump.to_xdr())
+    assert refusal.value.field == "envelope.type"
+    raw = base64.b64decode(offer(APPROVE).envelope_xdr)
+    with pytest.raises(IntentMismatchError):
+        verify(APPROVE, base64.b64encode(bytes(4) + raw[8:]).decode())
+
+
+def test_the_hash_is_the_one_of_our_network() -> None:
+    verified = verify(APPROVE, offer(APPROVE).envelope_xdr)
+    elsewhere = TransactionEnvelope.from_xdr(verified.envelope_xdr, Network.PUBLIC_NETWORK_PASSPHRASE).hash_hex()
+    assert verified.inner_hash != elsewhere
+
+
+def test_a_deployment_on_another_network_gives_another_contract() -> None:
+    other = replace(NETWORK, passphrase="another network", protocol_fee_address=account("fee"))
+    assert other.usdc_contract != NETWORK.usdc_contract
+
+
+def test_refusals_name_no_more_than_they_need() -> None:
+    with pytest.raises(IntentMismatchError) as refusal:
+        verify(RELEASE, tampered(RELEASE, lambda envelope: call(envelope).args.__setitem__(1, scval.to_address(STRANGER))))
+    assert STRANGER in refusal.value.found
+    assert len(refusal.value.found) <= 200
+
+
+def test_verification_is_quick_enough_to_run_twice_per_step() -> None:
+    envelope_xdr = offer(FUND).envelope_xdr
+    best = min(_seconds(envelope_xdr) for _ in range(10))
+    assert best < 0.02
+
+
+def _seconds(envelope_xdr: str) -> float:
+    start = time.perf_counter()
+    verify(FUND, envelope_xdr)
+    return time.perf_counter() - start
