@@ -53,8 +53,9 @@ async def run(choices: Choices, *, stop_with_parent: bool) -> int:
     """Until a signal says stop (0) or something that cannot be mended happens (1)."""
     console, home = Console(), Home(choices.home)
     descriptor = home.open()
-    wanted = ports.choose(choices.environment, home.remembered_ports(), lambda text: console.say("ports", text))
-    home.remember_ports(wanted)
+    remembered = home.remembered_ports()
+    wanted = ports.choose(choices, remembered, lambda text: console.say("ports", text))
+    home.remember_ports(remembered | wanted)
     sitter = Sitter(descriptor, remove=home.stack_file)
     supervisor = Supervisor(console, home.logs, sitter)
     stop = _stop_requested(supervisor, console)

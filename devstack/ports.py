@@ -10,47 +10,55 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devstack.choices import Choices
 from devstack.failure import StackError
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """``variable`` lets the user insist on a port; ``usual`` None means that nobody expects a particular one."""
+    """A port of ``role``. ``variable`` lets the user insist on one; ``usual`` None means that nobody expects a particular one."""
 
     name: str
+    role: str
     usual: int | None = None
     variable: str | None = None
 
 
 WANTED = (
-    Wanted("api", 4000, "PORT"),
-    Wanted("sandbox", 4010, "SANDBOX_PORT"),
-    Wanted("temporal", 7233, "TEMPORAL_PORT"),
-    Wanted("temporalUi", 8233, "TEMPORAL_UI_PORT"),
-    Wanted("temporalHttp"),
-    Wanted("temporalMetrics"),
-    Wanted("postgres"),
-    Wanted("redis"),
+    Wanted("api", "api", 4000, "PORT"),
+    Wanted("sandbox", "sandbox", 4010, "SANDBOX_PORT"),
+    Wanted("temporal", "temporal", 7233, "TEMPORAL_PORT"),
+    Wanted("temporalUi", "temporal", 8233, "TEMPORAL_UI_PORT"),
+    Wanted("temporalHttp", "temporal"),
+    Wanted("temporalMetrics", "temporal"),
+    Wanted("postgres", "postgres"),
+    Wanted("redis", "redis"),
 )
 
 
-def choose(environment: Mapping[str, str], remembered: Mapping[str, int], say: Callable[[str], None]) -> dict[str, int]:
-    """A port for each service, all different. A port the user asked for is his or nobody's."""
-    asked = {wanted.name: _asked(wanted, environment) for wanted in WANTED}
+def choose(choices: Choices, remembered: Mapping[str, int], say: Callable[[str], None]) -> dict[str, int]:
+    """A port for each service that will run, all different. A port the user asked for is his or nobody's."""
+    started = choices.embedded | ({"api"} if choices.servers else set())
+    needed = [wanted for wanted in WANTED if wanted.role in started]
+    asked = {wanted.name: _asked(wanted, choices.environment) for wanted in needed}
     chosen: dict[str, int] = {name: port for name, port in asked.items() if port is not None}
     if len(set(chosen.values())) < len(chosen):
         raise StackError("two services were given the same port; give each its own")
-    for wanted in WANTED:
-        if wanted.name in chosen:
-            if not _claim(chosen[wanted.name]):
-                raise StackError(f"port {chosen[wanted.name]} is taken by another program; {wanted.variable} chooses another port")
-            continue
-        taken = set(chosen.values())
-        candidates = [port for port in (remembered.get(wanted.name), wanted.usual) if port is not None and port not in taken]
-        chosen[wanted.name] = next((port for port in candidates if _claim(port)), None) or _claim_any(taken)
-        if wanted.usual is not None and chosen[wanted.name] != wanted.usual and wanted.name not in remembered:
-            say(f"port {wanted.usual} is taken; {wanted.name} uses {chosen[wanted.name]}")
+    for wanted in needed:
+        if wanted.name not in chosen:
+            chosen[wanted.name] = _preferred(wanted, remembered.get(wanted.name), set(chosen.values()), say)
+        elif not _claim(chosen[wanted.name]):
+            raise StackError(f"port {chosen[wanted.name]} is taken by another program; {wanted.variable} chooses another port")
     return chosen
+
+
+def _preferred(wanted: Wanted, last: int | None, taken: set[int], say: Callable[[str], None]) -> int:
+    """Last run's, else the usual one, else any; said when it is not the one the user will look for."""
+    candidates = [port for port in (last, wanted.usual) if port is not None and port not in taken]
+    port = next((candidate for candidate in candidates if _claim(candidate)), None) or _claim_any(taken)
+    if candidates and wanted.usual is not None and port != candidates[0]:
+        say(f"port {candidates[0]} is taken; {wanted.name} uses {port}")
+    return port
 
 
 def is_free(port: int) -> bool:

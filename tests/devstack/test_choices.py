@@ -46,8 +46,8 @@ def test_a_usual_port_that_is_taken_gives_way_and_is_said(monkeypatch: pytest.Mo
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr(ports, "WANTED", (ports.Wanted("api", port, "PORT"),))
-        chosen = ports.choose({}, {}, said.append)
+        monkeypatch.setattr(ports, "WANTED", (ports.Wanted("api", "api", port, "PORT"),))
+        chosen = ports.choose(choices.read({}), {}, said.append)
     assert chosen["api"] != port
     assert said == [f"port {port} is taken; api uses {chosen['api']}"]
 
@@ -55,23 +55,32 @@ def test_a_usual_port_that_is_taken_gives_way_and_is_said(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("text", ["eighty", "0", "65536", "-1"])
 def test_what_is_no_port_is_refused_by_name(text: str) -> None:
     with pytest.raises(StackError, match=f"PORT={text} is not a port"):
-        ports.choose({"PORT": text}, {}, print)
+        ports.choose(choices.read({"PORT": text}), {}, print)
 
 
 def test_the_same_port_for_two_is_refused() -> None:
     port = str(ports.any_free())
     with pytest.raises(StackError, match="same port"):
-        ports.choose({"PORT": port, "SANDBOX_PORT": port}, {}, print)
+        ports.choose(choices.read({"PORT": port, "SANDBOX_PORT": port}), {}, print)
+
+
+def test_a_service_that_does_not_run_here_needs_no_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as own_api:
+        chosen = ports.choose(choices.read({"PORT": str(own_api.getsockname()[1])}, only="redis"), {}, print)
+    assert chosen.keys() == {"redis"}
 
 
 def test_every_service_gets_a_port_of_its_own() -> None:
-    chosen = ports.choose({}, {wanted.name: 4000 for wanted in ports.WANTED}, lambda _text: None)
+    chosen = ports.choose(choices.read({}), {wanted.name: 4000 for wanted in ports.WANTED}, lambda _text: None)
     assert chosen.keys() == {wanted.name for wanted in ports.WANTED}
     assert len(set(chosen.values())) == len(chosen)
 
 
 def test_two_stacks_starting_at_once_do_not_choose_the_same_ports() -> None:
-    choosing = "from devstack import ports; print(sorted(ports.choose({}, {}, lambda _: None).values()), flush=True); input()"
+    choosing = (
+        "from devstack import choices, ports;"
+        "print(sorted(ports.choose(choices.read({}), {}, lambda _: None).values()), flush=True); input()"
+    )
     begun = [
         subprocess.Popen((sys.executable, "-c", choosing), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=choices.CHECKOUT)
         for _ in range(3)

@@ -14,7 +14,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from devstack import ports
 from devstack.sitter import alive
 from tests.services import RunningStack, TestServices
 
@@ -149,7 +148,7 @@ def test_a_second_instance_on_the_same_home_is_refused_in_one_line(start: Start)
     assert first.description()["pids"].keys() == ROLES
 
 
-@pytest.mark.parametrize("variable", ["PORT", "TEMPORAL_UI_PORT"])
+@pytest.mark.parametrize("variable", ["TEMPORAL_PORT", "TEMPORAL_UI_PORT"])
 def test_a_taken_port_is_named_with_its_variable(start: Start, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -175,7 +174,7 @@ def test_make_killed_takes_the_stack_with_it(services: TestServices, home: Path)
     parent = os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", f'"$0" -m devstack up --stop-with-parent --only redis >{output} 2>&1; true', sys.executable],
-        {**os.environ, "OFFERHUB_HOME": str(home), "PORT": str(ports.any_free())},
+        {**os.environ, "OFFERHUB_HOME": str(home)},
     )
     assert wait_until((home / "stack.json").exists, 20)
     processes = descendants(parent)
