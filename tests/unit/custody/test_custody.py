@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_truncated_parts_are_a_custody_error(part: str, length: int) -> None:
 def test_no_secret_in_any_text_we_could_log(caplog: pytest.LogCaptureFixture) -> None:
     sealed = seal(CANARY.raw_secret_key(), OWNER, KEY)
     texts = [repr(sealed), repr(OWNER), repr(KEY), repr(vault()), str(vars(vault()))]
-    failures = (
+    failures: tuple[Callable[[], object], ...] = (
         lambda: unseal(replace(sealed, nonce=bytes(12)), OWNER, KEY),
         lambda: vault().sign("wal_1", Keypair.random().public_key, sealed, HASH),
         lambda: vault().sign("wal_1", CANARY.public_key, sealed, b"short"),

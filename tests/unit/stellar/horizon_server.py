@@ -36,6 +36,7 @@ class HorizonServer:
     def __init__(self) -> None:
         self.answers: dict[str, list[Answer]] = {}
         self.requests: list[str] = []
+        self.heads: list[str] = []
         self.url = ""
 
     def put(self, path: str, *answers: Answer) -> None:
@@ -53,6 +54,7 @@ class HorizonServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.heads.append(head)
             self.requests.append(head.split("\r\n", 1)[0] + (await self._posted(head, reader)))
             target = head.split(" ", 2)[1]
             await self._answer(target.partition("?")[0], writer)

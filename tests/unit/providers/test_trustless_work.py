@@ -1,0 +1,257 @@
+"""The Trustless Work client against a local server that answers as the real one does on good and on bad days."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from offerhub.domain.errors import DomainError, ErrorCode, Retry
+from offerhub.domain.intents import EscrowIntent
+from offerhub.providers import exact_json
+from offerhub.providers import trustless_work as client_module
+from offerhub.providers.budget import Priority, RequestBudget
+from offerhub.providers.errors import EscrowNotIndexedError, EscrowRejectedError, ProviderUnavailableError, RateLimitedError
+from offerhub.providers.escrow_requests import escrow_request
+from offerhub.providers.trustless_work import Access, TrustlessWork
+from tests.unit.stellar.horizon_server import Answer, HorizonServer
+from tests.unit.stellar.offered import APPROVE, DEPLOY, ESCROW, FUND, NETWORK, RELEASE, STATUS
+
+API_KEY = "id.canary-secret"
+BUILD = "/escrow/single-release/approve-milestone"
+SEND = "/helper/send-transaction"
+BUILT = Answer(200, {"status": "SUCCESS", "unsignedTransaction": "AAAA"})
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[HorizonServer]:
+    async with HorizonServer().running() as running:
+        yield running
+
+
+@pytest.fixture
+async def budget(redis_url: str) -> AsyncIterator[RequestBudget]:
+    async with Redis.from_url(redis_url) as redis:
+        yield RequestBudget(redis, "trustless-work", 50)
+
+
+@pytest.fixture
+async def trustless(server: HorizonServer, budget: RequestBudget) -> AsyncIterator[TrustlessWork]:
+    async with httpx.AsyncClient() as client:
+        yield TrustlessWork(Access(server.url + "/", API_KEY), NETWORK.usdc_issuer, budget, client)
+
+
+def body_of(request: str) -> Any:
+    return json.loads(request.split(" ", 3)[3], parse_float=Decimal)
+
+
+async def test_a_build_posts_the_intent_and_returns_the_envelope(server: HorizonServer, trustless: TrustlessWork) -> None:
+    server.put(BUILD, BUILT)
+    assert await trustless.build(APPROVE, Priority.RELEASE) == "AAAA"
+    assert server.requests[0].startswith(f"POST {BUILD} ")
+    assert body_of(server.requests[0]) == {"contractId": ESCROW, "milestoneIndex": "1", "approver": APPROVE.source}
+    assert f"x-api-key: {API_KEY}" in server.heads[0]
+    assert "content-type: application/json" in server.heads[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("intent", "path"),
+    [
+        (DEPLOY, "/deployer/single-release"),
+        (FUND, "/escrow/single-release/fund-escrow"),
+        (STATUS, "/escrow/single-release/change-milestone-status"),
+        (APPROVE, BUILD),
+        (RELEASE, "/escrow/single-release/release-funds"),
+    ],
+)
+def test_paths(intent: EscrowIntent, path: str) -> None:
+    assert escrow_request(intent, NETWORK.usdc_issuer).path == path
+
+
+def test_a_deployment_in_the_words_of_the_api() -> None:
+    sent = exact_json.encode(escrow_request(DEPLOY, NETWORK.usdc_issuer).body)
+    body = json.loads(sent)
+    assert '"amount":80,' in sent
+    assert '"platformFee":5,' in sent
+    assert body["trustline"] == {"address": NETWORK.usdc_issuer, "symbol": "USDC"}
+    assert body["milestones"] == [{"description": "Sketch"}, {"description": "Final"}]
+    assert body["roles"]["platformAddress"] == DEPLOY.terms.platform
+    assert body["description"] == DEPLOY.terms.description
+
+
+@pytest.mark.parametrize(
+    ("amount_stroops", "number"),
+    [
+        (1, "0.0000001"),
+        (10, "0.000001"),
+        (800_000_000, "80"),
+        (805_000_000, "80.5"),
+        (10_000_000, "1"),
+        (9_007_199_254_740_993, "900719925.4740993"),
+        (9_223_372_036_854_775_807, "922337203685.4775807"),
+    ],
+)
+def test_amounts_are_exact_json_numbers(amount_stroops: int, number: str) -> None:
+    from dataclasses import replace
+
+    request = escrow_request(replace(FUND, amount_stroops=amount_stroops), NETWORK.usdc_issuer)
+    assert f'"amount":{number}}}' in exact_json.encode(request.body)
+
+
+@pytest.mark.parametrize(("bps", "percent"), [(0, "0"), (1, "0.01"), (50, "0.5"), (100, "1"), (1_000, "10"), (9_900, "99")])
+def test_the_fee_is_told_in_percent(bps: int, percent: str) -> None:
+    from dataclasses import replace
+
+    request = escrow_request(replace(DEPLOY, terms=replace(DEPLOY.terms, platform_fee_bps=bps)), NETWORK.usdc_issuer)
+    assert f'"platformFee":{percent},' in exact_json.encode(request.body)
+
+
+REFUSALS = [
+    Answer(400, {"message": "Only the approver can change milestone flag", "error": "Bad Request", "statusCode": 400}),
+    Answer(400, {"message": ["amount must be positive", "title too long"], "statusCode": 400, "details": {}}),
+    Answer(422, {"message": "something nobody has documented"}),
+    Answer(500, {"status": "FAILED", "message": "The provided escrow properties do not match the stored escrow."}),
+    Answer(500, {"error": "You cannot approve a milestone that has already been approved previously"}),
+    Answer(200, {"status": "FAILED", "message": "The escrow funds have been released."}),
+]
+
+
+@pytest.mark.parametrize("answer", REFUSALS, ids=lambda answer: answer.content()[:50].decode())
+async def test_a_business_refusal_keeps_its_words_and_is_never_retried(
+    answer: Answer, server: HorizonServer, trustless: TrustlessWork
+) -> None:
+    server.put(BUILD, answer)
+    with pytest.raises(EscrowRejectedError) as refused:
+        await trustless.build(APPROVE, Priority.RELEASE)
+    assert (refused.value.code, refused.value.retry) == (ErrorCode.ESCROW_REJECTED, Retry.NEVER)
+    words = answer.body.get("message") or answer.body["error"]
+    assert refused.value.details["reason"] == ("; ".join(words) if isinstance(words, list) else words)
+
+
+OUTAGES = [
+    Answer(500, {"status": "FAILED", "message": "An unexpected error occurred"}),
+    Answer(502, b"<html>Bad Gateway</html>"),
+    Answer(503, b""),
+    Answer(504, {"message": None}),
+    Answer(408, {"message": "timeout"}),
+    Answer(404, b"<html>no such host here</html>"),
+    Answer(200, b"<html>maintenance</html>"),
+    Answer(200, {"status": "SUCCESS"}),
+    Answer(200, {"status": "SUCCESS", "unsignedTransaction": ""}),
+    Answer(200, {"status": "SUCCESS", "unsignedTransaction": 3}),
+    Answer(200, []),
+    Answer(200, b"[" * 50_000),
+    Answer(200, b'{"unsignedTransaction": NaN}'),
+    Answer(401, {"statusCode": 401, "message": "Unauthorized", "error": "Unauthorized"}),
+    Answer(302, b"", {"Location": "http://elsewhere.invalid/"}),
+    Answer(200, b"", cut=True),
+]
+
+
+@pytest.mark.parametrize("answer", OUTAGES, ids=lambda answer: f"{answer.status} {answer.content()[:40]!r}")
+async def test_an_outage_is_retried_later_and_never_taken_for_a_refusal(
+    answer: Answer, server: HorizonServer, trustless: TrustlessWork
+) -> None:
+    server.put(BUILD, answer)
+    with pytest.raises(ProviderUnavailableError) as unavailable:
+        await trustless.build(APPROVE, Priority.RELEASE)
+    assert unavailable.value.retry is Retry.LATER
+    assert API_KEY not in str(unavailable.value)
+
+
+async def test_an_escrow_the_index_does_not_know_is_told_apart(server: HorizonServer, trustless: TrustlessWork) -> None:
+    server.put(BUILD, Answer(400, {"message": "Escrow not found", "statusCode": 400}))
+    with pytest.raises(EscrowNotIndexedError):
+        await trustless.build(APPROVE, Priority.RELEASE)
+
+
+async def test_a_429_blocks_the_budget(server: HorizonServer, trustless: TrustlessWork) -> None:
+    server.put(BUILD, Answer(429, {"statusCode": 429, "message": "ThrottlerException: Too Many Requests"}, {"Retry-After": "23"}))
+    for _ in range(2):
+        with pytest.raises(RateLimitedError) as limited:
+            await trustless.build(APPROVE, Priority.RELEASE)
+        assert 22 <= limited.value.retry_after_s <= 23
+    assert len(server.requests) == 1
+
+
+async def test_a_used_up_budget_makes_no_request(server: HorizonServer, budget: RequestBudget, trustless: TrustlessWork) -> None:
+    for _ in range(50):
+        await budget.acquire(Priority.RELEASE)
+    with pytest.raises(RateLimitedError):
+        await trustless.build(APPROVE, Priority.RELEASE)
+    assert server.requests == []
+
+
+async def test_an_unreachable_or_slow_server_is_unavailable(budget: RequestBudget, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with httpx.AsyncClient() as client:
+        dead = TrustlessWork(Access("http://127.0.0.1:9", API_KEY), NETWORK.usdc_issuer, budget, client)
+        with pytest.raises(ProviderUnavailableError):
+            await dead.build(APPROVE, Priority.RELEASE)
+        async with HorizonServer().running() as slow:
+            slow.put(SEND, Answer(200, b"{", cut=True, hold_s=2))
+            monkeypatch.setattr(client_module, "SEND_TIMEOUT_S", 0.2)
+            late = TrustlessWork(Access(slow.url, API_KEY), NETWORK.usdc_issuer, budget, client)
+            with pytest.raises(ProviderUnavailableError) as unavailable:
+                await late.send_transaction("AAAA")
+    assert unavailable.value.code == ErrorCode.PROVIDER_TIMEOUT
+    assert unavailable.value.retry is Retry.ASK_THE_CHAIN
+
+
+async def test_only_an_explicit_success_is_an_accepted_transaction(server: HorizonServer, trustless: TrustlessWork) -> None:
+    server.put(
+        SEND,
+        Answer(200, {"status": "SUCCESS", "message": "sent", "contractId": ESCROW, "escrow": {}}),
+        Answer(500, {"status": "FAILED", "message": "The transaction may not be complete yet: its resultMetaXdr is not available"}),
+        Answer(400, {"message": "Transaction submission failed: tx_bad_auth"}),
+        Answer(200, {"message": "sent"}),
+        Answer(502, b"<html>"),
+    )
+    first = await trustless.send_transaction("AAAA")
+    assert (first.accepted, first.contract_id) == (True, ESCROW)
+    assert body_of(server.requests[0]) == {"signedXdr": "AAAA"}
+    rest = [await trustless.send_transaction("AAAA") for _ in range(4)]
+    assert [one.accepted for one in rest] == [False] * 4
+    assert "tx_bad_auth" in rest[1].message
+
+
+async def test_the_index_is_told_in_one_spelling_or_the_other(server: HorizonServer, trustless: TrustlessWork) -> None:
+    server.put("/indexer/update-from-txhash", Answer(200, {"status": "SUCCESS"}), Answer(404, {}), Answer(405, {}), Answer(500, {}))
+    server.put(
+        "/indexer/update-from-txHash", Answer(200, {"status": "SUCCESS"}), Answer(200, {"status": "FAILED", "message": "Escrow not found"})
+    )
+    assert [await trustless.tell_index("ab" * 32) for _ in range(4)] == [True, True, False, False]
+    assert [request.split(" ", 1)[0] for request in server.requests] == ["PUT", "PUT", "POST", "PUT", "POST", "PUT"]
+    assert body_of(server.requests[0]) == {"txHash": "ab" * 32}
+
+
+async def test_an_escrow_is_read_with_exact_numbers(server: HorizonServer, trustless: TrustlessWork) -> None:
+    path = "/helper/get-escrow-by-contract-ids"
+    mine = {"contractId": ESCROW, "amount": 80}
+    server.put(path, Answer(200, b'[{"contractId": "C", "amount": 1}, {"contractId": "%s", "amount": 0.1}]' % ESCROW.encode()))
+    found = await trustless.escrow(ESCROW)
+    assert found is not None
+    assert found["amount"] == Decimal("0.1")
+    assert "contractIds%5B%5D=" in server.requests[0]
+    server.put(path, Answer(200, mine), Answer(200, []), Answer(400, {"message": "Escrow not found"}))
+    assert await trustless.escrow(ESCROW) == mine
+    assert await trustless.escrow(ESCROW) is None
+    assert await trustless.escrow(ESCROW) is None
+
+
+async def test_the_key_is_in_no_text(server: HorizonServer, trustless: TrustlessWork) -> None:
+    server.put(BUILD, Answer(500, b"boom"))
+    with pytest.raises(DomainError) as failure:
+        await trustless.build(APPROVE, Priority.RELEASE)
+    for text in (repr(Access(server.url, API_KEY)), repr(trustless), str(failure.value), repr(failure.value.details)):
+        assert API_KEY not in text
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "", "{", "\xff", "[" * 100_000])
+def test_what_is_not_json_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        exact_json.decode(text.encode("latin-1"))
