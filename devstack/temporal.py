@@ -31,8 +31,8 @@ def prepare(namespace: str, ports: TemporalPorts, data: Path | None) -> Service:
     argv += ["--log-format", "json", "--log-level", "error"]
     if data is not None:
         data.mkdir(parents=True, exist_ok=True)
-        # WAL with `normal` survives the death of every process, at three times the speed of the default journal;
-        # `full` would add safety against a power cut only.
+        # WAL with `normal` survives the death of every process, at three times the speed of the default journal.
+        # `full` would only add safety against a power cut, and cost another tenth to quarter of the throughput.
         argv += [
             "--db-filename",
             str(data / "temporal.sqlite"),
