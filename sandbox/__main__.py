@@ -30,6 +30,7 @@ def main() -> None:
         http="httptools",
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
     for ending in (signal.SIGTERM, signal.SIGINT):

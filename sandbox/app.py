@@ -12,9 +12,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from sandbox.control import control_routes
 from sandbox.dispensing import Dispenser
+from sandbox.horizon.answers import not_found
 from sandbox.horizon.routes import horizon_routes
 from sandbox.ledger.ledger import Ledger
 from sandbox.trustless.router import build_router
@@ -24,7 +28,6 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         closing = asyncio.create_task(ledger.run())
-        closing.add_done_callback(_end_process_on_failure)
         yield
         closing.cancel()
         with suppress(asyncio.CancelledError):
@@ -32,6 +35,8 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
         ledger.stop()
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
+    for status in (404, 405):
+        app.add_exception_handler(status, _no_route)
     dispenser = Dispenser(ledger)
     app.include_router(build_router(ledger, trustless_requests_per_minute, home), prefix="/trustless-work")
     app.router.routes.extend(control_routes(ledger, dispenser))
@@ -39,7 +44,9 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
     return app
 
 
-def _end_process_on_failure(closing: asyncio.Task[None]) -> None:
-    """A network whose ledgers no longer close must not look alive: its supervisor restarts it from the last close."""
-    if not closing.cancelled() and closing.exception() is not None:
-        raise SystemExit(f"the ledger can no longer close: {closing.exception()!r}")
+async def _no_route(request: Request, error: Exception) -> Response:
+    """Horizon's problem document where it is Horizon's path, a plain one elsewhere."""
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith(("/trustless-work/", "/control/")):
+        return JSONResponse({"message": error.detail, "statusCode": error.status_code}, error.status_code)
+    return not_found().response()

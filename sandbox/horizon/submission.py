@@ -13,9 +13,10 @@ from starlette.responses import Response
 from sandbox.horizon.answers import Problem, hal
 from sandbox.horizon.parameters import base_url
 from sandbox.horizon.resources import transaction_resource
-from sandbox.ledger.chain import Submission, SubmissionStatus
-from sandbox.ledger.envelope import MalformedEnvelope, decode_envelope
+from sandbox.ledger.chain import SubmissionStatus
+from sandbox.ledger.envelope import Envelope, MalformedEnvelope
 from sandbox.ledger.ledger import Ledger
+from sandbox.ledger.results import TransactionOutcome
 from sandbox.ledger.store import StoredTransaction
 
 MAX_BODY_BYTES = 200 * 1024
@@ -29,17 +30,17 @@ _STATUS_CODES = {
 
 async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
     """Known hashes are answered from history without asking the ledger, so re-posting is idempotent."""
-    envelope_xdr = await _envelope_parameter(request)
-    transaction_hash = _hash_of(ledger, envelope_xdr)
+    envelope = await _submitted_envelope(ledger, request)
+    transaction_hash = envelope.hash.hex()
     found = ledger.find(transaction_hash)
     if found is None:
-        submission = ledger.enqueue(envelope_xdr)
-        if submission.status is SubmissionStatus.ERROR:
-            raise _refused(submission)
+        submission = ledger.enqueue(envelope)
+        if submission.outcome is not None:
+            raise _refused(envelope, submission.outcome)
         try:
             found = await ledger.applied(transaction_hash)
         except TimeoutError:
-            raise _timed_out(transaction_hash, envelope_xdr) from None
+            raise _timed_out(envelope) from None
     if not found.successful:
         raise _failed(found)
     return hal(transaction_resource(found, transaction_hash, base_url(request)), ledger.latest_ledger)
@@ -47,11 +48,7 @@ async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
 
 async def submit_async(ledger: Ledger, request: Request) -> Response:
     """Core's own answer; history is not asked."""
-    envelope_xdr = await _envelope_parameter(request)
-    try:
-        submission = ledger.enqueue(envelope_xdr)
-    except MalformedEnvelope as error:
-        raise _malformed(envelope_xdr) from error
+    submission = ledger.enqueue(await _submitted_envelope(ledger, request))
     document: dict[str, Any] = {"tx_status": submission.status.value, "hash": submission.hash}
     if submission.outcome is not None:
         document["error_result_xdr"] = submission.outcome.result_xdr()
@@ -85,9 +82,10 @@ def _multipart_field(content_type: str, body: bytes, name: str) -> str:
     return ""
 
 
-def _hash_of(ledger: Ledger, envelope_xdr: str) -> str:
+async def _submitted_envelope(ledger: Ledger, request: Request) -> Envelope:
+    envelope_xdr = await _envelope_parameter(request)
     try:
-        return decode_envelope(envelope_xdr, ledger.network_passphrase).hash.hex()
+        return ledger.decode(envelope_xdr)
     except MalformedEnvelope as error:
         raise _malformed(envelope_xdr) from error
 
@@ -108,13 +106,12 @@ _FAILED_DETAIL = (
 )
 
 
-def _refused(submission: Submission) -> Problem:
-    assert submission.outcome is not None
+def _refused(envelope: Envelope, outcome: TransactionOutcome) -> Problem:
     extras = {
-        "envelope_xdr": submission.envelope_xdr,
-        "hash": submission.hash,
-        "result_codes": submission.outcome.result_codes(),
-        "result_xdr": submission.outcome.result_xdr(),
+        "envelope_xdr": envelope.envelope_xdr,
+        "hash": envelope.hash.hex(),
+        "result_codes": outcome.result_codes(),
+        "result_xdr": outcome.result_xdr(),
     }
     return Problem("transaction_failed", _FAILED_DETAIL, extras)
 
@@ -131,11 +128,11 @@ def _failed(found: StoredTransaction) -> Problem:
     return Problem("transaction_failed", _FAILED_DETAIL, extras)
 
 
-def _timed_out(transaction_hash: str, envelope_xdr: str) -> Problem:
+def _timed_out(envelope: Envelope) -> Problem:
     return Problem(
         "transaction_submission_timeout",
         "Your transaction submission request has timed out. This does not necessarily mean the submission has failed. "
         "Before resubmitting, please use the transaction hash provided in `extras.hash` to poll the GET /transactions "
         "endpoint for sometime and check if it was included in a ledger.",
-        {"hash": transaction_hash, "envelope_xdr": envelope_xdr},
+        {"hash": envelope.hash.hex(), "envelope_xdr": envelope.envelope_xdr},
     )

@@ -25,8 +25,8 @@ def change_trust(context: OperationContext) -> OperationOutcome:
     owner = view.edit(context.source)
     line = owner.trustlines.get(asset)
     if line is not None:
-        if limit < line.balance or (limit == 0 and line.balance):
-            raise OperationRefused(codes.CHANGE_TRUST_CANNOT_DELETE if limit == 0 else codes.CHANGE_TRUST_INVALID_LIMIT)
+        if limit < line.balance:
+            raise OperationRefused(codes.CHANGE_TRUST_INVALID_LIMIT)
         if limit == 0:
             del owner.trustlines[asset]
             release_reserve(view, owner, line.sponsor)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.ledger.application import apply_transaction
 from sandbox.ledger.context import LedgerMoment
-from sandbox.ledger.envelope import Envelope, decode_envelope
+from sandbox.ledger.envelope import Envelope
 from sandbox.ledger.genesis import populate
 from sandbox.ledger.header import MAX_TX_SET_SIZE, Header, ledger_record
 from sandbox.ledger.queue import TransactionQueue, TryAgainLater
@@ -36,7 +36,6 @@ class Submission:
 
     status: SubmissionStatus
     hash: str
-    envelope_xdr: str
     outcome: TransactionOutcome | None = None
 
 
@@ -58,12 +57,11 @@ class Chain:
             self.store.load_into(self.state)
             self.header = Header(last["sequence"], last["hash"], last["closed_at_unix"])
 
-    def submit(self, envelope_xdr: str, latest_close_time: int) -> Submission:
-        """Raises MalformedEnvelope. ``latest_close_time`` is the pessimistic guess that time bounds are judged by."""
-        envelope = decode_envelope(envelope_xdr, self.network_passphrase)
+    def submit(self, envelope: Envelope, latest_close_time: int) -> Submission:
+        """``latest_close_time`` is the pessimistic guess that time bounds are judged by."""
         identity = envelope.hash.hex()
         if self.queue.contains(envelope.hash):
-            return Submission(SubmissionStatus.DUPLICATE, identity, envelope_xdr)
+            return Submission(SubmissionStatus.DUPLICATE, identity)
         window = ValidityWindow(
             self.header.sequence + 1,
             self.header.closed_at,
@@ -74,11 +72,11 @@ class Chain:
             self.queue.admit(envelope, self.header.sequence)
             check_validity(envelope, self.state, window)
         except TryAgainLater:
-            return Submission(SubmissionStatus.TRY_AGAIN_LATER, identity, envelope_xdr)
+            return Submission(SubmissionStatus.TRY_AGAIN_LATER, identity)
         except TransactionRefused as refused:
-            return Submission(SubmissionStatus.ERROR, identity, envelope_xdr, _refusal(envelope, refused))
+            return Submission(SubmissionStatus.ERROR, identity, _refusal(envelope, refused))
         self.queue.put(envelope)
-        return Submission(SubmissionStatus.PENDING, identity, envelope_xdr)
+        return Submission(SubmissionStatus.PENDING, identity)
 
     def close_ledger(self, now: int) -> list[TransactionRecord]:
         """Apply what is queued and commit the ledger; only then may anybody be told."""

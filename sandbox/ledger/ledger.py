@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
@@ -17,12 +19,14 @@ from sandbox.ledger.chain import Chain, Submission, SubmissionStatus
 from sandbox.ledger.context import LedgerMoment
 from sandbox.ledger.encoding import issuer_of
 from sandbox.ledger.entries import Account
+from sandbox.ledger.envelope import Envelope, decode_envelope
 from sandbox.ledger.records import TransactionRecord
 from sandbox.ledger.state import Overlay, State
 from sandbox.ledger.store import Store, StoredTransaction
 from sandbox.ledger.tokens import TokenBook
 from sandbox.trustless.ports import AppliedTransaction, SubmissionOutcome
 
+_LOG = logging.getLogger(__name__)
 SUBMISSION_TIMEOUT_S = 30.0
 _IDLE_INTERVAL_S = 1.0
 _FEE_STATS_LEDGERS = 5
@@ -116,8 +120,12 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Close one ledger now."""
-        records = self._chain.close_ledger(self.now())
+        """Close one ledger now. What cannot be committed must not be shown either: then the process ends."""
+        try:
+            records = self._chain.close_ledger(self.now())
+        except Exception:  # noqa: BLE001 (whatever it was, memory is now ahead of the file)
+            _LOG.critical("a ledger could not be closed; ending, to start again from the last one", exc_info=True)
+            os._exit(1)
         self._due = time.monotonic() + (self.interval_s or _IDLE_INTERVAL_S)
         self._sample_fees(records)
         for record in records:
@@ -138,10 +146,14 @@ class Ledger:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._closed.set)
 
-    def enqueue(self, envelope_xdr: str) -> Submission:
-        """Core's immediate answer; raises MalformedEnvelope."""
+    def decode(self, envelope_xdr: str) -> Envelope:
+        """Raises MalformedEnvelope."""
+        return decode_envelope(envelope_xdr, self.network_passphrase)
+
+    def enqueue(self, envelope: Envelope) -> Submission:
+        """Core's immediate answer."""
         latest = self.now() + int(2 * (self.interval_s or 0))
-        submission = self._chain.submit(envelope_xdr, latest)
+        submission = self._chain.submit(envelope, latest)
         if submission.status is SubmissionStatus.PENDING and self.interval_s == 0:
             self._wake.set()
         return submission
@@ -170,7 +182,7 @@ class Ledger:
 
     async def submit(self, envelope_xdr: str) -> SubmissionOutcome:
         """Queue and wait; raises TimeoutError (also where core said TRY_AGAIN_LATER) and MalformedEnvelope."""
-        submission = self.enqueue(envelope_xdr)
+        submission = self.enqueue(self.decode(envelope_xdr))
         if submission.outcome is not None:
             known = self.find(submission.hash)
             if known is None:

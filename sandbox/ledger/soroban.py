@@ -48,9 +48,6 @@ class TransactionWorld:
     def put_instance(self, instance: ContractInstance) -> None:
         self._view.instances[instance.contract_id] = instance
 
-    def is_asset_contract(self, contract_id: str) -> bool:
-        return self._view.asset_of_contract(contract_id) is not None
-
     def balance_stroops(self, asset_contract: str, address: str) -> int:
         asset = self._view.asset_of_contract(asset_contract)
         return 0 if asset is None else self._tokens.balance(asset, address)

@@ -137,7 +137,7 @@ def _check_bounds(bounds: Preconditions, window: ValidityWindow) -> None:
 def _check_sequence(envelope: Envelope, account: Account, window: ValidityWindow) -> None:
     bounds = envelope.preconditions
     lowest = envelope.sequence - 1 if bounds.min_sequence is None else bounds.min_sequence
-    if not lowest <= account.sequence < envelope.sequence or envelope.sequence >= window.sequence << 32:
+    if not lowest <= account.sequence < envelope.sequence or envelope.sequence == window.sequence << 32:
         raise TransactionRefused(_CODE.txBAD_SEQ)
     age = window.earliest_close_time - account.sequence_time
     gap = window.sequence - account.sequence_ledger

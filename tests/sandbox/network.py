@@ -147,9 +147,7 @@ class Network:
         return keypair
 
     def pay(self, sender: Keypair, receiver: str, amount: str, **options: Any) -> TransactionEnvelope:
-        return self.envelope(
-            sender, lambda builder: builder.append_payment_op(receiver, self.usdc, amount), **options
-        )
+        return self.envelope(sender, lambda builder: builder.append_payment_op(receiver, self.usdc, amount), **options)
 
     def events(self, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Data events of one connection, without hello and byebye."""

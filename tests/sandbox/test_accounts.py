@@ -90,9 +90,7 @@ def test_a_sponsor_cannot_go_below_its_own_reserve(network: Network) -> None:
 
 def test_closing_a_sponsored_wallet_gives_the_reserve_back(network: Network) -> None:
     sponsor, wallet = network.funded(), Keypair.random()
-    network.submit(
-        network.envelope(sponsor, lambda builder: sponsored_wallets(network, builder, [wallet]), wallet)
-    )
+    network.submit(network.envelope(sponsor, lambda builder: sponsored_wallets(network, builder, [wallet]), wallet))
 
     def close(builder: TransactionBuilder) -> None:
         builder.append_change_trust_op(network.usdc, "0")

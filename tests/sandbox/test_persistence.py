@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import httpx
+import pytest
 
 from tests.sandbox.network import ROOT, Network, free_port
 
@@ -64,11 +66,27 @@ def test_it_ends_at_once_and_with_zero_even_with_open_streams(own_network: Netwo
     own_network.http.close()
 
 
+def test_it_ends_when_a_ledger_cannot_be_committed(own_network: Network) -> None:
+    network = own_network
+    sender, receiver = network.wallet("2"), network.wallet()
+    envelope = network.pay(sender, receiver.public_key, "1")
+    with closing(sqlite3.connect(network.home / "ledger.sqlite3")) as connection:
+        connection.executescript("ALTER TABLE operations RENAME TO taken_away")
+    with pytest.raises(httpx.TransportError):
+        network.post(envelope)
+    assert network.process.wait(timeout=5) == 1
+    with closing(sqlite3.connect(network.home / "ledger.sqlite3")) as connection:
+        connection.executescript("ALTER TABLE taken_away RENAME TO operations")
+    network.http.close()
+    network.start()
+    assert network.balance(sender, network.usdc) == "2.0000000"
+    assert network.submit(envelope)["successful"]
+
+
 def test_a_refused_home_of_another_network(own_network: Network) -> None:
     own_network.kill()
-    with sqlite3.connect(own_network.home / "ledger.sqlite3") as connection:
+    with closing(sqlite3.connect(own_network.home / "ledger.sqlite3", isolation_level=None)) as connection:
         connection.execute("UPDATE meta SET value = 'Another Network' WHERE key = 'network_passphrase'")
-    connection.close()
     command = [sys.executable, "-m", "sandbox", "--port", str(free_port()), "--home", str(own_network.home)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode != 0

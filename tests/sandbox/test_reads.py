@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 
 from tests.sandbox.network import Network
 
@@ -36,13 +36,14 @@ def test_bad_parameters_are_named(network: Network) -> None:
     assert network.http.get(f"/transactions/{'0' * 64}").status_code == 404
     assert network.http.get("/accounts/x/payments").status_code == 400
     assert network.http.get("/ledgers/999999999/payments").status_code == 404
+    assert network.http.get("/no/such/path").json()["type"] == "https://stellar.org/horizon-errors/not_found"
 
 
 def test_ledgers_form_a_chain(network: Network) -> None:
     sender, receiver = network.wallet("5"), network.wallet()
     record = network.submit(network.pay(sender, receiver.public_key, "1"))
     ledgers = network.records("/ledgers", order="desc", limit=5)
-    for newer, older in zip(ledgers, ledgers[1:], strict=False):
+    for newer, older in pairwise(ledgers):
         assert newer["prev_hash"] == older["hash"]
         assert newer["sequence"] == older["sequence"] + 1
         assert newer["closed_at"] >= older["closed_at"]
@@ -82,8 +83,7 @@ def test_a_stream_ends_after_limit_events_and_hears_of_a_payment_at_once(network
 
         def listen() -> int:
             path = f"/accounts/{receiver.public_key}/payments"
-            for _ in network.events(path, cursor="now", join="transactions", limit=2):
-                heard.append(time.monotonic())
+            heard.extend(time.monotonic() for _ in network.events(path, cursor="now", join="transactions", limit=2))
             return len(heard)
 
         listening = pool.submit(listen)

@@ -246,9 +246,7 @@ def test_muxed_destination_and_path_payment(network: Network) -> None:
     path = network.submit(
         network.envelope(
             sender,
-            lambda builder: builder.append_path_payment_strict_receive_op(
-                receiver.public_key, network.usdc, "3", network.usdc, "2", []
-            ),
+            lambda builder: builder.append_path_payment_strict_receive_op(receiver.public_key, network.usdc, "3", network.usdc, "2", []),
         )
     )
     assert path["successful"]
