@@ -60,7 +60,8 @@ def attach_signatures(unsigned: bytes, decorated: Sequence[bytes]) -> bytes:
 def fee_bump(network: StellarNetwork, inner_signed: bytes, fee_account: str, max_fee_stroops: int) -> tuple[bytes, bytes]:
     """Wrap a signed envelope so that ``fee_account`` pays; returns the unsigned outer envelope and the hash to sign.
 
-    ``max_fee_stroops`` is the whole bid: the inclusion fee for one operation more than the inner ones, and the resource fee.
+    ``max_fee_stroops`` is the whole bid, of which the network takes what it needs. Twice the fee of a one-operation envelope always
+    suffices: the bump counts as a second operation and must bid no less per operation, while the resource fee stays as it is.
     """
     if inner_signed[:4] != _TYPE_TRANSACTION:
         raise ValueError("only a plain transaction can be wrapped")
