@@ -32,6 +32,10 @@ class Placement:
     base_fee_stroops: int
     max_time: int
 
+    def __post_init__(self) -> None:
+        if self.max_time <= 0:
+            raise ValueError("to the network a max_time of 0 means for ever")
+
 
 @dataclass(frozen=True)
 class UnsignedEnvelope:

@@ -15,12 +15,16 @@ from offerhub.stellar.horizon_records import Observation, TransactionRecord
 
 @dataclass(frozen=True)
 class Attempt:
-    """One signed envelope as it was stored before it was sent."""
+    """One signed envelope as it was stored before it was sent. One without an end could never be proven dead."""
 
     inner_hash: str
     source: str
     sequence: int
     max_time: int
+
+    def __post_init__(self) -> None:
+        if self.max_time <= 0:
+            raise ValueError("an attempt has a max_time")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from stellar_sdk import xdr
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import EscrowIntent
 from offerhub.stellar.verify import verify_envelope
-from tests.unit.stellar.offered import BOUNDS, FUND, INTENTS, NETWORK, offer, verify
+from tests.unit.stellar.offered import BOUNDS, DEPLOY, FUND, INTENTS, NETWORK, TERMS, offer, verify
 
 ORIGINALS = {intent: base64.b64decode(offer(intent).envelope_xdr) for intent in INTENTS}
 # Offsets in an envelope: type and source account come first, then fee, sequence and time bounds.
@@ -63,6 +65,39 @@ def test_cut_repeated_and_spliced_envelopes_are_refused(intent: EscrowIntent, da
         return
     with pytest.raises(IntentMismatchError):
         verify_envelope(NETWORK, intent, base64.b64encode(spliced).decode(), BOUNDS)
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+CHANGES: dict[str, st.SearchStrategy[Any]] = {
+    "engagement_id": WORDS,
+    "title": WORDS,
+    "description": WORDS,
+    "amount_stroops": st.integers(1, 2**63 - 1),
+    "platform_fee_bps": st.integers(0, 9_900),
+    "milestones": st.lists(WORDS, min_size=1, max_size=4).map(tuple),
+    "receiver": st.sampled_from([TERMS.platform, TERMS.approver]),
+    "dispute_resolver": st.sampled_from([TERMS.receiver, TERMS.approver]),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes=st.fixed_dictionaries({}, optional=CHANGES), field=st.sampled_from(sorted(CHANGES)), data=st.data())
+def test_any_terms_are_accepted_as_written_and_refused_with_one_field_changed(
+    changes: dict[str, Any], field: str, data: st.DataObject
+) -> None:
+    terms = replace(TERMS, **changes)
+    change: dict[str, Any] = {field: data.draw(CHANGES[field])}
+    other = replace(terms, **change)
+    for intent, bent in (
+        (replace(DEPLOY, terms=terms), replace(DEPLOY, terms=other)),
+        (replace(FUND, terms=terms), replace(FUND, terms=other)),
+    ):
+        envelope_xdr = offer(intent).envelope_xdr
+        assert verify(intent, envelope_xdr).envelope_xdr == envelope_xdr
+        if other != terms:
+            with pytest.raises(IntentMismatchError) as refusal:
+                verify(bent, envelope_xdr)
+            assert refusal.value.field.startswith(("init_args[0].", "expected_escrow."))
 
 
 @settings(max_examples=100, deadline=None)

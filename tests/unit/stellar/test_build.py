@@ -54,3 +54,8 @@ def test_the_platform_s_trustline_is_its_own() -> None:
 def test_no_more_wallets_than_signatures_and_each_once(wallets: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="1 to 19"):
         build_envelope(NETWORK, ActivateWallets(PLATFORM, wallets), PLACEMENT)
+
+
+def test_nothing_is_built_that_never_ends() -> None:
+    with pytest.raises(ValueError, match="for ever"):
+        Placement(sequence=1, base_fee_stroops=100, max_time=0)

@@ -31,6 +31,7 @@ from offerhub.providers.errors import EscrowRejectedError
 from offerhub.providers.trustless_work import Access, TrustlessWork
 from offerhub.stellar.build import Placement, UnsignedEnvelope, build_envelope
 from offerhub.stellar.envelope import attach_signatures, decode_envelope, encode_envelope, fee_bump
+from offerhub.stellar.failure import ContractError, Trace
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.outcome import Applied, Attempt, Dead, Pending, Refused, decide
@@ -192,6 +193,29 @@ async def carried_out(bench: Bench, intent: EscrowIntent, wallet: Wallet, payer:
     assert isinstance(outcome, Applied)
     assert await bench.trustless.tell_index(outcome.record.hash)
     return envelope.inner_hash
+
+
+async def test_a_refusal_of_the_contract_is_read_with_its_name(bench: Bench) -> None:
+    """The escrow changes between building and applying the funding: the contract itself must say no, and we must hear why."""
+    platform, buyer, seller = (bench.wallet(name) for name in ("platform", "buyer", "seller"))
+    await activated(bench, platform, buyer, seller)
+    await bench.faucet(buyer.address, "80.00")
+    terms = terms_of(platform, buyer, seller)
+    deployment = await bench.verified(DeployEscrow(platform.address, terms))
+    await bench.trustless.send_transaction(encode_envelope(bench.sign(deployment.envelope_xdr, deployment.inner_hash, platform)))
+    escrow = deployment.contract_id
+
+    funding = await bench.verified(FundEscrow(buyer.address, escrow, terms, AMOUNT_STROOPS))
+    await carried_out(bench, ChangeMilestoneStatus(seller.address, escrow, 0, "completed", ""), seller, platform)
+    answer = await bench.horizon.submit(bench.bump(bench.sign(funding.envelope_xdr, funding.inner_hash, buyer), platform))
+    assert answer.record is None
+    attempt = Attempt(funding.inner_hash, buyer.address, funding.sequence, funding.max_time)
+    seen = await bench.horizon.observe(funding.inner_hash, buyer.address, funding.sequence)
+    outcome = decide(attempt, seen, Trace(answer.diagnostic_events, bench.network.usdc_contract))
+    assert isinstance(outcome, Refused)
+    assert outcome.failure.codes == ("tx_fee_bump_inner_failed", "tx_failed", "trapped")
+    assert outcome.failure.contract_error == ContractError(33, "EscrowPropertiesMismatch")
+    assert await bench.horizon.payments_of(funding.inner_hash) == []
 
 
 async def test_an_envelope_never_sent_is_dead_only_when_its_time_or_sequence_has_passed(bench: Bench) -> None:

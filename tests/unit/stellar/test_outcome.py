@@ -67,6 +67,12 @@ def test_proofs_of_death(seen: Observation, word: str) -> None:
     assert word in outcome.proof
 
 
+def test_an_attempt_without_an_end_is_not_accepted() -> None:
+    """Every ledger closes after 0, so such an attempt would look dead while it may be applied at any time."""
+    with pytest.raises(ValueError, match="max_time"):
+        replace(ATTEMPT, max_time=0)
+
+
 @pytest.mark.parametrize("hinted", [False, True])
 def test_what_is_in_a_ledger_is_decided_by_its_record_alone(*, hinted: bool) -> None:
     failed = replace(RECORD, successful=False)
