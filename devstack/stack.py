@@ -56,7 +56,7 @@ class Stack:
         if self._choices.servers:
             await self._servers()
         self._supervisor.settle()
-        self._supervisor.on_restart = self.write_description
+        self._supervisor.on_restart = self._describe_again
         self.write_description()
         self._greet()
 
@@ -81,6 +81,13 @@ class Stack:
                 "pids": self._supervisor.pids,
             },
         )
+
+    def _describe_again(self) -> None:
+        """With the new process ids. A full disk is no reason to leave the restarted service alone."""
+        try:
+            self.write_description()
+        except OSError as error:
+            self._console.say("stack", f"cannot write {self._home.stack_file}: {error.strerror}")
 
     def _given_addresses(self) -> Addresses:
         given = self._choices.given

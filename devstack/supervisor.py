@@ -64,7 +64,9 @@ class Supervisor:
         began = time.monotonic()
         child = self._start(service)
         # From here on its death is noticed, whoever is waiting.
-        self._keepers.append(asyncio.create_task(self._keep(child), name=f"keep {service.name}"))
+        keeper = asyncio.create_task(self._keep(child), name=f"keep {service.name}")
+        keeper.add_done_callback(self._keeper_ended)
+        self._keepers.append(keeper)
         await self._until_ready(child)
         self._console.say(
             service.name, f"ready on {service.shown_as} ({time.monotonic() - began:.1f} s)" if service.shown_as else "started"
@@ -127,18 +129,19 @@ class Supervisor:
             # What is left of its session, if it was killed and had children of its own.
             _signal_group(child)
             if not self._settled:
-                if not self.failed.done():
-                    self.failed.set_exception(
-                        StackError(
-                            f"{service.name} {child.ending()} before the stack was ready; the end of {child.log}:\n{child.last_words()}"
-                        )
-                    )
-                return
+                raise StackError(
+                    f"{service.name} {child.ending()} before the stack was ready; the end of {child.log}:\n{child.last_words()}"
+                )
             backoff_s = FIRST_BACKOFF_S if time.monotonic() - began > STEADY_S else backoff_s
             self._console.say(service.name, f"{child.ending()}; starting it again in {backoff_s:g} s ({child.log})")
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
             child = await self._start_again(service)
+
+    def _keeper_ended(self, keeper: asyncio.Task[None]) -> None:
+        """A keeper ends by itself only when it cannot go on, and then nobody would restart its service."""
+        if not keeper.cancelled() and (error := keeper.exception()) and not self.failed.done():
+            self.failed.set_exception(error)
 
     async def _start_again(self, service: Service) -> Child:
         while True:
