@@ -1,0 +1,127 @@
+"""`python -m bench`: measure a stack and write down what was found. Ends with 1 if any answer was not the one expected.
+
+Order: life cycles, event latency, then requests, because thousands of new orders keep the outbox busy for a while afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvloop
+
+from bench import sse, stack
+from bench.cells import Cells, Pace
+from bench.cpu import Meter
+from bench.failure import BenchFailure
+from bench.history import count_events
+from bench.lifecycle import Lives
+from bench.machine import CHECKOUT, Machine
+from bench.market import Market, open_market
+from bench.report import Report
+from bench.stack import Stack
+from bench.target import Target
+
+PARTS = ("lifecycle", "sse", "http")
+REQUEST_CONCURRENCIES = (1, 16, 64)
+LIFE_CONCURRENCIES = (1, 8, 16)
+LIVES_PER_CELL = 40
+# At least as many as the most connections, so that neighbours in time never share an account.
+PAIRS = 64
+WARM_UP_S = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    stack: Path | None
+    parts: frozenset[str]
+    seconds: float
+    out: Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        with nullcontext(stack.given(options.stack)) if options.stack else stack.own() as under_test:
+            report = uvloop.run(_Run(under_test, options).measure())
+    except BenchFailure as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    path = report.write(options.out)
+    print(f"\n{report.markdown()}\nwritten to {path}")
+    return 0
+
+
+class _Run:
+    def __init__(self, under_test: Stack, options: Options) -> None:
+        self._stack = under_test
+        self._options = options
+        self._api = Target(under_test.api_url, under_test.api_key)
+        self._meter = Meter(under_test.pids)
+        self._report = Report(datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"), Machine.here(), under_test.conditions)
+
+    async def measure(self) -> Report:
+        _say(f"opening a market of {PAIRS} buyers and {PAIRS} sellers")
+        market = await open_market(self._api, Target(self._stack.sandbox_url), PAIRS)
+        await self._quiet("setting up the market")
+        self._report.idle_cpu_ms_per_s = await self._meter.idle_ms_per_s()
+        if "lifecycle" in self._options.parts:
+            await self._lives(market)
+        if "sse" in self._options.parts:
+            _say("events")
+            self._report.sse = await sse.measure(self._api, market, self._options.seconds * 2)
+            await self._quiet("the events' orders")
+        if "http" in self._options.parts:
+            await self._requests(market)
+        await market.check_books()
+        self._report.books = f"The books balance to the stroop over the {2 * PAIRS} users of this run."
+        return self._report
+
+    async def _lives(self, market: Market) -> None:
+        lives = Lives(self._api, market, self._meter)
+        for concurrency in LIFE_CONCURRENCIES:
+            _say(f"{LIVES_PER_CELL} life cycles, {concurrency} at a time")
+            self._report.life_cycles.append(await lives.run(concurrency, LIVES_PER_CELL))
+            await self._quiet(f"the life cycles at concurrency {concurrency}")
+        last = self._report.life_cycles[-1].orders
+        self._report.history = await count_events(self._stack.temporal_address, self._stack.temporal_namespace, last)
+
+    async def _requests(self, market: Market) -> None:
+        cells = Cells(self._api, market, self._meter)
+        for concurrency in REQUEST_CONCURRENCIES:
+            _say(f"requests, {concurrency} at a time")
+            self._report.cells += await cells.run(Pace(concurrency, WARM_UP_S, self._options.seconds))
+
+    async def _quiet(self, before: str) -> None:
+        if not await self._meter.until_quiet():
+            self._report.notes.append(f"The stack was still busy long after {before}; what came next shared the machine with that.")
+
+
+def _options(arguments: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--stack", type=Path, help="stack.json of a running stack on the sandbox; without it one is started")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each kind of request is counted at each concurrency")
+    parser.add_argument("--out", type=Path, default=CHECKOUT / "bench" / "results", help="folder of the results")
+    given = parser.parse_args(arguments)
+    parts = frozenset(given.only.split(","))
+    if unknown := parts - set(PARTS):
+        parser.error(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
+    if given.seconds <= 0:
+        parser.error("--seconds must be more than 0")
+    return Options(given.stack, parts, given.seconds, given.out)
+
+
+def _say(text: str) -> None:
+    print(f"bench: {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The figures of one run: for people as Markdown, for programs as JSON, both named by the run's date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench.cells import Cell
+from bench.history import HistoryEvents
+from bench.latency import Latency
+from bench.lifecycle import LifeCycles
+from bench.machine import Machine
+from bench.sse import SseLatency
+
+WRITE_P50_MS = 15
+WRITES_PER_S = 300
+LIVES_PER_S = 5
+SSE_P50_MS = 50
+
+
+@dataclass
+class Report:
+    """Parts that were not asked for stay empty. ``books`` says how they were found to balance."""
+
+    started_at: str
+    machine: Machine
+    conditions: Mapping[str, str]
+    idle_cpu_ms_per_s: Mapping[str, float] = field(default_factory=dict)
+    life_cycles: list[LifeCycles] = field(default_factory=list)
+    history: HistoryEvents | None = None
+    sse: SseLatency | None = None
+    cells: list[Cell] = field(default_factory=list)
+    books: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def write(self, folder: Path) -> Path:
+        """Returns the Markdown file's path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.started_at.replace(':', '')}.md"
+        path.write_text(self.markdown())
+        path.with_suffix(".json").write_text(json.dumps(asdict(self), indent=2) + "\n")
+        return path
+
+    def markdown(self) -> str:
+        return "\n".join(line for part in (self._head, self._targets, self._cells, self._lives, self._sse, self._end) for line in part())
+
+    def _head(self) -> Iterator[str]:
+        machine = self.machine
+        yield f"# Bench of {self.started_at}\n"
+        yield f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.system}, Python {machine.python},"
+        yield f"revision {machine.revision}, load average before the run {machine.load_average_before}. Load and stack share the machine."
+        if self.conditions:
+            yield f"\nConditions: {', '.join(f'{name}={value}' for name, value in self.conditions.items())}."
+        yield ""
+
+    def _targets(self) -> Iterator[str]:
+        yield "## Targets\n"
+        yield from _table(("target", "reached"), [(target, reached) for target, reached in self._reached()])
+
+    def _reached(self) -> Iterator[tuple[str, str]]:
+        for request in ("POST order", "POST reserve"):
+            cells = [cell for cell in self.cells if cell.request == request]
+            if cells:
+                best = max(cells, key=lambda cell: cell.per_second)
+                alone = min(cells, key=lambda cell: cell.concurrency)
+                reached = f"p50 {alone.latency.p50_ms} ms at concurrency {alone.concurrency}; "
+                reached += f"{best.per_second}/s at concurrency {best.concurrency} (p50 {best.latency.p50_ms} ms)"
+                yield f"{request}: p50 ≤ {WRITE_P50_MS} ms, ≥ {WRITES_PER_S}/s", reached
+        if self.life_cycles:
+            fastest = max(self.life_cycles, key=lambda lives: lives.per_second)
+            yield f"≥ {LIVES_PER_S} life cycles/s", f"{fastest.per_second}/s at concurrency {fastest.concurrency}"
+        if self.sse:
+            began, answered = self.sse.since_transaction_began, self.sse.since_response
+            yield f"commit to SSE: p50 ≤ {SSE_P50_MS} ms", f"between {answered.p50_ms} and {began.p50_ms} ms"
+
+    def _cells(self) -> Iterator[str]:
+        if self.cells:
+            yield "## Requests\n"
+            head = ("request", "concurrency", "p50 ms", "p95 ms", "p99 ms", "per second", "counted", "generator CPU ms/request")
+            rows = [
+                (cell.request, cell.concurrency, *_percentiles(cell.latency), cell.per_second, cell.latency.count, cell.generator_cpu_ms)
+                for cell in self.cells
+            ]
+            yield from _table(head, rows)
+            yield "CPU ms per request by role, everything that went on meanwhile included:\n"
+            roles = list(self.cells[0].cpu_ms)
+            yield from _table(
+                ("request", "concurrency", *roles),
+                [(cell.request, cell.concurrency, *(cell.cpu_ms[role] for role in roles)) for cell in self.cells],
+            )
+
+    def _lives(self) -> Iterator[str]:
+        if not self.life_cycles:
+            return
+        yield "## Life cycles\n"
+        yield "create, reserve, escrow, fund, release with an instant ledger; p50/p95 in ms\n"
+        verbs = list(self.life_cycles[0].verbs)
+        yield from _table(
+            ("concurrency", "orders", "per second", "whole", *verbs),
+            [
+                (lives.concurrency, lives.count, lives.per_second, *map(_short, (lives.whole, *lives.verbs.values())))
+                for lives in self.life_cycles
+            ],
+        )
+        yield "CPU ms per life cycle by role; idle is ms per second of the stack when nobody uses it:\n"
+        roles = list(self.life_cycles[0].cpu_ms)
+        rows: list[tuple[object, ...]] = [
+            (lives.concurrency, *(lives.cpu_ms[role] for role in roles), round(sum(lives.cpu_ms.values()), 1), lives.generator_cpu_ms)
+            for lives in self.life_cycles
+        ]
+        rows.append(("idle", *(self.idle_cpu_ms_per_s[role] for role in roles), round(sum(self.idle_cpu_ms_per_s.values()), 1), "–"))
+        yield from _table(("concurrency", *roles, "sum", "generator"), rows)
+        if self.history:
+            parts = ", ".join(f"{name} {number}" for name, number in self.history.by_workflow.items())
+            yield f"History events per life cycle: {self.history.per_life_cycle} ({parts}; average of {self.history.orders} orders).\n"
+
+    def _sse(self) -> Iterator[str]:
+        if self.sse:
+            yield f"## Commit to SSE\n\n{self.sse.orders_per_second} orders per second, one subscriber\n"
+            began, answered = self.sse.since_transaction_began, self.sse.since_response
+            rows = [("the transaction's beginning", *_percentiles(began), began.count)]
+            rows += [("the answer's arrival", *_percentiles(answered), answered.count)]
+            yield from _table(("since", "p50 ms", "p95 ms", "p99 ms", "events"), rows)
+
+    def _end(self) -> Iterator[str]:
+        yield "## Afterwards\n"
+        yield from (f"{sentence}\n" for sentence in (self.books, *self.notes) if sentence)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(map(str, row))} |"
+    yield ""
+
+
+def _percentiles(latency: Latency) -> tuple[float, float, float]:
+    return latency.p50_ms, latency.p95_ms, latency.p99_ms
+
+
+def _short(latency: Latency) -> str:
+    return f"{latency.p50_ms:.0f}/{latency.p95_ms:.0f}"
