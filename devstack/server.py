@@ -33,6 +33,8 @@ def api(environment: Mapping[str, str], api_url: str) -> Service:
         cwd=CHECKOUT,
         probe=lambda: healthy(api_url),
         shown_as=api_url,
+        # Longer than the API itself gives its open requests.
+        stop_timeout_s=12.0,
         ready_timeout_s=READY_TIMEOUT_S,
     )
 
@@ -42,16 +44,15 @@ def without_custody(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def healthy(api_url: str) -> None:
-    """Every needed dependency answers and there are wallets to give to new users."""
+    """No dependency is down and there are wallets to give to new users."""
     answer = probes.ask(f"{api_url}/health/detailed")
     report = answer.body.get("data", answer.body) if isinstance(answer.body, dict) else {}
-    dependencies = report.get("dependencies", {})
-    parts = {name: part for name, part in {**report, **dependencies}.items() if isinstance(part, dict) and "status" in part}
-    unwell = [f"{name} {part['status']}" for name, part in parts.items() if part["status"] != "ok"]
-    if answer.status != 200:
-        raise NotReadyError(", ".join(unwell) or f"health answers {answer.status}")
-    if parts.get("walletStock", {}).get("status") != "ok":
-        raise NotReadyError(", ".join(unwell) or "no wallet stock reported")
+    checks: dict[str, dict[str, Any]] = report.get("checks", {})
+    unwell = [f"{name} {check['status']} {check.get('message', '')}".strip() for name, check in checks.items() if check["status"] != "ok"]
+    down = any(check["status"] == "down" for check in checks.values())
+    stocked = checks.get("walletStock", {}).get("status") == "ok"
+    if answer.status != 200 or down or not stocked:
+        raise NotReadyError(", ".join(unwell) or f"health answers {answer.status} without a wallet stock")
 
 
 def working_key(api_url: str, master_key: str, known: str | None) -> str:
