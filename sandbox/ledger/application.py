@@ -78,7 +78,7 @@ def _charge(envelope: Envelope, state: State, moment: LedgerMoment) -> int:
 def _apply_operation(
     operation: Operation, envelope: Envelope, view: Overlay, sponsorships: Sponsorships, moment: LedgerMoment
 ) -> AppliedOperation:
-    context = OperationContext(moment, Overlay(view), operation, sponsorships)
+    context = OperationContext(moment, Overlay(view), operation, sponsorships, envelope.soroban_data)
     try:
         authorize_operation(operation, view, envelope.signatures, applying=True)
         outcome = apply_operation(context)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from stellar_sdk import xdr
+
 from sandbox.ledger.envelope import Operation
 from sandbox.ledger.reserves import Sponsorships
 from sandbox.ledger.results import OperationOutcome, operation_outcome
@@ -29,6 +31,7 @@ class OperationContext:
     view: Overlay
     operation: Operation
     sponsorships: Sponsorships
+    soroban_data: xdr.SorobanTransactionData | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property

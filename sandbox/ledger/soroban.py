@@ -18,6 +18,7 @@ from sandbox.ledger.encoding import (
     sc_address,
 )
 from sandbox.ledger.entries import NATIVE
+from sandbox.ledger.footprint import Footprint, OutsideFootprint, holding_key, instance_key
 from sandbox.ledger.results import OperationOutcome, OperationRefused
 from sandbox.ledger.state import Overlay
 from sandbox.ledger.tokens import TokenBook, TokenRefusal, TokenRefused
@@ -35,22 +36,35 @@ _NEGATIVE_AMOUNT_ERROR = ("NegativeAmountError", 8)
 
 
 class TransactionWorld:
-    """What contracts see of the ledger during one operation; implements ``sandbox.contracts.interface.World``."""
+    """What contracts see of the ledger during one operation; implements ``sandbox.contracts.interface.World``.
 
-    def __init__(self, view: Overlay, moment: LedgerMoment) -> None:
+    Without a footprint (simulation) everything may be touched.
+    """
+
+    def __init__(self, view: Overlay, moment: LedgerMoment, footprint: Footprint | None) -> None:
         self._view = view
+        self._network_passphrase = moment.network_passphrase
         self._tokens = TokenBook(view, moment.network_passphrase, moment.sequence)
+        self._footprint = footprint
         self.transfers: list[Transfer] = []
 
     def instance(self, contract_id: str) -> ContractInstance | None:
+        if self._footprint is not None:
+            self._footprint.require_readable(instance_key(contract_id))
         return self._view.instance(contract_id)
 
     def put_instance(self, instance: ContractInstance) -> None:
+        if self._footprint is not None:
+            self._footprint.require_writable(instance_key(instance.contract_id))
         self._view.instances[instance.contract_id] = instance
 
     def balance_stroops(self, asset_contract: str, address: str) -> int:
         asset = self._view.asset_of_contract(asset_contract)
-        return 0 if asset is None else self._tokens.balance(asset, address)
+        if asset is None:
+            return 0
+        if self._footprint is not None and address != issuer_of(asset):
+            self._footprint.require_readable(self._holding(asset, address))
+        return self._tokens.balance(asset, address)
 
     def transfer(self, transfer: Transfer) -> None:
         asset = self._view.asset_of_contract(transfer.asset_contract)
@@ -58,6 +72,10 @@ class TransactionWorld:
             raise ContractFailure(transfer.asset_contract, "MissingValue: no such asset contract", None)
         if transfer.amount_stroops < 0:
             raise ContractFailure(transfer.asset_contract, *_NEGATIVE_AMOUNT_ERROR)
+        if self._footprint is not None:
+            self._footprint.require_readable(instance_key(transfer.asset_contract))
+            for holder in {transfer.sender, transfer.recipient} - {issuer_of(asset)}:
+                self._footprint.require_writable(self._holding(asset, holder))
         try:
             self._tokens.debit(asset, transfer.sender, transfer.amount_stroops)
             self._tokens.credit(asset, transfer.recipient, transfer.amount_stroops)
@@ -65,6 +83,9 @@ class TransactionWorld:
             name, code = _TOKEN_ERRORS[refused.refusal]
             raise ContractFailure(transfer.asset_contract, name, code) from refused
         self.transfers.append(transfer)
+
+    def _holding(self, asset: str, holder: str) -> xdr.LedgerKey:
+        return holding_key(asset, holder, self._network_passphrase)
 
 
 @dataclass(frozen=True)
@@ -83,7 +104,8 @@ def invoke_host_function(context: OperationContext) -> OperationOutcome:
     body = context.operation.body.invoke_host_function_op
     assert body is not None
     invocation = decode_invocation(body, context.source, context.moment)
-    world = TransactionWorld(context.view, context.moment)
+    assert context.soroban_data is not None
+    world = TransactionWorld(context.view, context.moment, Footprint(context.soroban_data.resources.footprint))
     try:
         _require_source_credentials(invocation)
         result = _execute(invocation, world)
@@ -101,7 +123,7 @@ def invoke_host_function(context: OperationContext) -> OperationOutcome:
 
 def simulate(invocation: Invocation, view: Overlay, moment: LedgerMoment) -> ContractResult:
     """Run a call and leave its changes in ``view``; raises ContractFailure."""
-    return execute(invocation, TransactionWorld(view, moment))
+    return execute(invocation, TransactionWorld(view, moment, None))
 
 
 def _execute(invocation: Invocation, world: TransactionWorld) -> ContractResult:
@@ -110,6 +132,9 @@ def _execute(invocation: Invocation, world: TransactionWorld) -> ContractResult:
         return execute(invocation, world)
     except ContractFailure:
         raise
+    except OutsideFootprint as outside:
+        text = f"Storage, ExceededLimit: {outside} outside of the footprint"
+        raise ContractFailure(invocation.contract_id, text, None) from outside
     except Exception as defect:
         _LOG.exception("contract %s failed in %s", invocation.contract_id, invocation.function)
         raise ContractFailure(invocation.contract_id, "WasmVm, InvalidAction: unreachable", None) from defect

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from stellar_sdk import Keypair, TransactionBuilder, TransactionEnvelope, scval, xdr
+from stellar_sdk import scval, xdr
 
+from tests.sandbox.contract_calls import transfer
 from tests.sandbox.network import Network, codes
-
-
-def soroban_data(resource_fee: int) -> xdr.SorobanTransactionData:
-    resources = xdr.SorobanResources(xdr.LedgerFootprint([], []), xdr.Uint32(1_000_000), xdr.Uint32(1_000), xdr.Uint32(1_000))
-    return xdr.SorobanTransactionData(xdr.SorobanTransactionDataExt(0), resources, xdr.Int64(resource_fee))
-
-
-def transfer(network: Network, sender: Keypair, receiver: str, stroops: int, **options: int) -> TransactionEnvelope:
-    args = [scval.to_address(sender.public_key), scval.to_address(receiver), scval.to_int128(stroops)]
-    contract = scval.to_address(network.usdc_contract).address
-    assert contract is not None
-    call = xdr.InvokeContractArgs(contract, xdr.SCSymbol(b"transfer"), args)
-    function = xdr.SorobanAuthorizedFunction(
-        xdr.SorobanAuthorizedFunctionType.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CONTRACT_FN, contract_fn=call
-    )
-    entry = xdr.SorobanAuthorizationEntry(
-        xdr.SorobanCredentials(xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT),
-        xdr.SorobanAuthorizedInvocation(function, []),
-    )
-
-    def append(builder: TransactionBuilder) -> None:
-        builder.append_invoke_contract_function_op(network.usdc_contract, "transfer", args, [entry])
-        builder.set_soroban_data(soroban_data(options.get("resource_fee", 50_000)))
-
-    return network.envelope(sender, append, fee=options.get("fee", 100))
 
 
 def test_a_transfer_is_a_payment_with_balance_changes(network: Network) -> None:
@@ -73,6 +49,13 @@ def test_a_refusing_contract_traps_and_says_why(network: Network) -> None:
     assert network.records(path, order="desc", include_failed="true")[0]["type"] == "invoke_host_function"
     paid = network.records(f"/accounts/{sender.public_key}/payments", include_failed="true", limit=200)
     assert "invoke_host_function" not in {each["type"] for each in paid}
+
+
+def test_an_undeclared_entry_cannot_be_touched(network: Network) -> None:
+    sender, receiver = network.wallet("1"), network.wallet()
+    answer = network.post(transfer(network, sender, receiver.public_key, 1, declared_holders=1))
+    assert codes(answer)["operations"] == ["function_trapped"]
+    assert network.balance(sender, network.usdc) == "1.0000000"
 
 
 def test_the_issuer_mints_and_burns_through_the_contract(network: Network) -> None:

@@ -8,10 +8,12 @@ import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stellar_sdk import Asset, Keypair, TransactionBuilder
+from stellar_sdk import Asset, Keypair, StrKey, TransactionBuilder
 
+from tests.sandbox.contract_calls import transfer
 from tests.sandbox.network import Append, Network
 
+HOLDING_CONTRACT = StrKey.encode_contract(bytes(32))
 TOTAL_LUMENS_STROOPS = 100_000_000_000 * 10**7
 RESERVE_STROOPS = 5_000_000
 
@@ -20,6 +22,7 @@ RESERVE_STROOPS = 5_000_000
 class Books:
     lumens: int = 0
     usdc: int = 0
+    held_by_contracts: int = 0
     sequences: dict[str, int] = field(default_factory=dict)
 
 
@@ -40,6 +43,7 @@ def books(home: Path, usdc: str, contract: str) -> Books:
     read.lumens += int(fee_pool)
     (held,) = connection.execute("SELECT coalesce(sum(amount), 0) FROM contract_balances WHERE contract = ?", (contract,)).fetchone()
     read.usdc += held
+    read.held_by_contracts = held
     connection.close()
     return read
 
@@ -68,7 +72,7 @@ def test_random_traffic_conserves_lumens_usdc_and_order(own_network: Network) ->
         sender, receiver = chance.sample(wallets, 2)
         amount = chance.randint(1, 3 * 10**7)
         text = f"{amount // 10**7}.{amount % 10**7:07d}"
-        match chance.choice(("faucet", "pay", "pay", "bump", "burn", "lumens", "sponsor")):
+        match chance.choice(("faucet", "pay", "pay", "bump", "burn", "lumens", "sponsor", "contract")):
             case "faucet":
                 network.control("faucet", address=receiver.public_key, amount=text)
                 issued += amount
@@ -81,6 +85,8 @@ def test_random_traffic_conserves_lumens_usdc_and_order(own_network: Network) ->
                 issued -= amount if burned.is_success else 0
             case "lumens":
                 network.post(network.envelope(payer, pay_lumens(receiver, text)))
+            case "contract":
+                network.post(transfer(network, sender, HOLDING_CONTRACT, amount))
             case "sponsor":
                 wallets.append(Keypair.random())
                 sponsor_wallet(network, payer, wallets[-1])
@@ -93,5 +99,5 @@ def test_random_traffic_conserves_lumens_usdc_and_order(own_network: Network) ->
     network.kill()
     final = books(network.home, usdc, network.usdc_contract)
     assert (final.lumens, final.usdc) == (TOTAL_LUMENS_STROOPS, issued)
-    assert issued > 0
+    assert issued > final.held_by_contracts > 0
     network.start()
