@@ -14,7 +14,7 @@ FIND_PYTHON := for python in "$(PYTHON)" $(CANDIDATES); do \
 	done; echo "set-up: needs Python 3.11 or newer; none of $(PYTHON) $(CANDIDATES) is (PYTHON=... names another)" >&2; exit 1
 VENV := .venv/bin
 
-.PHONY: up test test-all check reset bench lock
+.PHONY: up test check reset bench lock
 .DEFAULT_GOAL := up
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
@@ -23,9 +23,6 @@ up: .venv/.stamp-runtime
 
 test: .venv/.stamp-dev
 	@$(VENV)/python -m pytest -q -m "not slow"
-
-test-all: .venv/.stamp-dev
-	@$(VENV)/python -m pytest -q
 
 check: .venv/.stamp-dev
 	$(VENV)/ruff check .
