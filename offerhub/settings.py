@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     offerhub_master_key: str = Field(default="", repr=False)
     wallet_encryption_key: str = Field(default="", repr=False)
     wallet_encryption_key_file: str = ""
+    marketplace_id: str = "default"
     log_level: str = "INFO"
     log_format: Literal["json", "console"] = "json"
 

@@ -28,6 +28,7 @@ _LIST = text(
     ORDER BY id DESC LIMIT :limit
     """  # noqa: S608
 )
+_RECEIVED = text("SELECT coalesce(sum(amount), 0) AS amount FROM deposits WHERE user_id = :user_id AND asset = :asset")
 _CURSOR = text("SELECT cursor FROM stream_cursors WHERE name = :name")
 _SET_CURSOR = text(
     """
@@ -76,6 +77,12 @@ class DepositFilter:
 
 async def page(transaction: Transaction, wanted: DepositFilter, cursor: str | None, limit: int) -> list[DepositRecord]:
     return [DepositRecord(**row) for row in await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)]
+
+
+async def received(transaction: Transaction, user_id: str, asset: str) -> int:
+    """How much of an asset the chain brought to a user's wallet, credited or not, in stroops."""
+    row = await transaction.first(_RECEIVED, user_id=user_id, asset=asset)
+    return int(row["amount"]) if row else 0
 
 
 async def cursor(transaction: Transaction, name: str) -> str | None:

@@ -18,11 +18,11 @@ _CLAIM = text(
 )
 _FIND = text(
     """
+    WITH forgotten AS (DELETE FROM idempotency_keys WHERE caller_id = :caller_id AND key = :key AND expires_at <= :now)
     SELECT method, path, body_hash, status, response, operation_id FROM idempotency_keys
     WHERE caller_id = :caller_id AND key = :key AND expires_at > :now
     """
 )
-_FORGET = text("DELETE FROM idempotency_keys WHERE caller_id = :caller_id AND key = :key AND expires_at <= :now")
 _FINAL = text(
     """
     UPDATE idempotency_keys SET status = :status, response = CAST(:response AS jsonb), operation_id = NULL
@@ -54,10 +54,7 @@ async def find(transaction: Transaction, caller_id: str, key: str) -> KeptAnswer
     Call it after ``claim``: a statement of its own sees what the key's last holder committed.
     """
     row = await transaction.first(_FIND, caller_id=caller_id, key=key, now=transaction.now)
-    if row is None:
-        await transaction.run(_FORGET, caller_id=caller_id, key=key, now=transaction.now)
-        return None
-    return KeptAnswer(**row)
+    return KeptAnswer(**row) if row else None
 
 
 async def make_final(transaction: Transaction, caller_id: str, key: str, answer: KeptAnswer) -> None:

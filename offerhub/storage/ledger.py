@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import orjson
 from sqlalchemy import text
 
-from offerhub.domain import ledger
 from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.ledger import Posting
 from offerhub.storage.unit_of_work import Transaction
@@ -53,6 +53,7 @@ class UserBalance:
     available: int
     reserved: int
     in_escrow: int
+    updated_at: datetime | None = None
 
 
 async def post(transaction: Transaction, posting: Posting) -> dict[str, int] | None:
@@ -87,22 +88,30 @@ async def lock_balances(transaction: Transaction, accounts: Sequence[str]) -> di
     return dict.fromkeys(accounts, 0) | {row["account"]: row["balance"] for row in rows}
 
 
-_USER = text(
+_USERS = text(
     """
-    SELECT coalesce(sum(balance) FILTER (WHERE account = :available), 0) AS available,
-           coalesce(sum(balance) FILTER (WHERE account = :reserved), 0) AS reserved,
+    SELECT u.id AS user_id, coalesce(a.balance, 0) AS available, coalesce(r.balance, 0) AS reserved,
            coalesce((SELECT sum(b.balance) FROM orders o JOIN escrows e ON e.order_id = o.id
                      JOIN account_balances b ON b.account = 'escrow:' || e.id
-                     WHERE o.buyer_id = :user_id AND o.state <> 'CLOSED'), 0) AS in_escrow
-    FROM account_balances WHERE account IN (:available, :reserved)
+                     WHERE o.buyer_id = u.id AND o.state <> 'CLOSED'), 0) AS in_escrow,
+           greatest(a.updated_at, r.updated_at) AS updated_at
+    FROM unnest(CAST(:user_ids AS text[])) AS u(id)
+    LEFT JOIN account_balances a ON a.account = 'user:' || u.id || '\\:available'
+    LEFT JOIN account_balances r ON r.account = 'user:' || u.id || '\\:reserved'
     """
 )
 
 
+async def user_balances(transaction: Transaction, user_ids: Sequence[str]) -> dict[str, UserBalance]:
+    """By user id; users without accounts have nothing."""
+    rows = await transaction.rows(_USERS, user_ids=list(user_ids))
+    return {
+        row["user_id"]: UserBalance(int(row["available"]), int(row["reserved"]), int(row["in_escrow"]), row["updated_at"]) for row in rows
+    }
+
+
 async def user_balance(transaction: Transaction, user_id: str) -> UserBalance:
-    row = await transaction.first(_USER, user_id=user_id, available=ledger.available(user_id), reserved=ledger.reserved(user_id))
-    assert row is not None, "an aggregate always answers one row"
-    return UserBalance(int(row["available"]), int(row["reserved"]), int(row["in_escrow"]))
+    return (await user_balances(transaction, (user_id,)))[user_id]
 
 
 _DRIFT = text(

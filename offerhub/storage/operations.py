@@ -46,7 +46,15 @@ _FINISH = text(
 _PENDING_MESSAGES = text(
     """
     SELECT id, priority, workflow, workflow_id, signal, payload FROM workflow_messages
-    WHERE dispatched_at IS NULL AND priority <= :priority ORDER BY priority, id LIMIT :limit
+    WHERE dispatched_at IS NULL AND priority BETWEEN :first AND :last ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    """
+)
+# A workflow that is told of an operation looks at everything: older word that something changed has nothing to add.
+_SUPERSEDED = text(
+    """
+    UPDATE workflow_messages w SET dispatched_at = :now FROM workflow_messages d
+    WHERE d.id = ANY(:ids) AND w.workflow_id = d.workflow_id AND w.id < d.id AND w.priority > d.priority AND w.dispatched_at IS NULL
+      AND w.payload ->> 'operation_id' = ''
     """
 )
 _DISPATCHED = text("UPDATE workflow_messages SET dispatched_at = :now WHERE id = ANY(:ids)")
@@ -124,10 +132,13 @@ async def finish(transaction: Transaction, operation_id: str, error: dict[str, A
     return await transaction.run(_FINISH, id=operation_id, status=status, error=encoded, now=transaction.now) == 1
 
 
-async def pending_messages(transaction: Transaction, priority: int, limit: int) -> list[PendingMessage]:
-    """Undispatched messages of at most this priority number, most urgent and oldest first."""
-    return [PendingMessage(**row) for row in await transaction.rows(_PENDING_MESSAGES, priority=priority, limit=limit)]
+async def pending_messages(transaction: Transaction, priorities: tuple[int, int], limit: int) -> list[PendingMessage]:
+    """Undispatched messages of a range of priorities, most urgent and oldest first, locked; what another dispatcher holds is left out."""
+    first, last = priorities
+    return [PendingMessage(**row) for row in await transaction.rows(_PENDING_MESSAGES, first=first, last=last, limit=limit)]
 
 
 async def mark_dispatched(transaction: Transaction, message_ids: list[int]) -> None:
+    """These were delivered; with an operation's message, older word that the same order has changed needs no delivery any more."""
     await transaction.run(_DISPATCHED, ids=message_ids, now=transaction.now)
+    await transaction.run(_SUPERSEDED, ids=message_ids, now=transaction.now)

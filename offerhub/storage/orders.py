@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import text
 
 from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
 
 _ORDER = """o.id, o.client_order_ref, o.buyer_id, o.seller_id, o.amount, o.currency, o.title, o.description, o.state, o.final_status,
@@ -18,7 +19,8 @@ _DETAIL = f"""
     SELECT {_ORDER},
         (SELECT jsonb_agg(to_jsonb(m) - 'order_id' ORDER BY m.position) FROM milestones m WHERE m.order_id = o.id) AS milestones,
         (SELECT to_jsonb(e) FROM escrows e WHERE e.order_id = o.id) AS escrow,
-        (SELECT to_jsonb(p) FROM operations p WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation
+        (SELECT to_jsonb(p) - 'details' FROM operations p
+         WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation
     FROM orders o
 """  # noqa: S608
 _GET = text(f"{_DETAIL} WHERE o.id = :id")
@@ -105,7 +107,7 @@ class EscrowRecord:
 
 @dataclass(frozen=True)
 class OrderRecord:
-    """One order with everything that hangs on it; ``operation`` is the one in flight, as a row."""
+    """One order with everything that hangs on it; ``operation`` is the one in flight."""
 
     id: str
     client_order_ref: str | None
@@ -125,7 +127,11 @@ class OrderRecord:
     closed_at: datetime | None
     milestones: tuple[MilestoneRecord, ...] = ()
     escrow: EscrowRecord | None = None
-    operation_id: str | None = None
+    operation: OperationRecord | None = None
+
+    @property
+    def operation_id(self) -> str | None:
+        return self.operation.id if self.operation else None
 
     @property
     def the_escrow(self) -> EscrowRecord:
@@ -242,10 +248,16 @@ def _order(row: dict[str, Any]) -> OrderRecord:
     row["state"] = OrderState(row["state"])
     row["final_status"] = FinalStatus(row["final_status"]) if row["final_status"] else None
     return OrderRecord(
-        **row, milestones=milestones, escrow=_escrow(escrow) if escrow else None, operation_id=operation["id"] if operation else None
+        **row,
+        milestones=milestones,
+        escrow=_escrow(escrow) if escrow else None,
+        operation=OperationRecord(**{**operation, **_times(operation)}) if operation else None,
     )
 
 
 def _escrow(row: dict[str, Any]) -> EscrowRecord:
-    times = {name: datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at")}
-    return EscrowRecord(**{**row, **times, "state": EscrowState(row["state"])})
+    return EscrowRecord(**{**row, **_times(row), "state": EscrowState(row["state"])})
+
+
+def _times(row: dict[str, Any]) -> dict[str, datetime]:
+    return {name: datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at")}

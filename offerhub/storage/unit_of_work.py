@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping, TextClause, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from offerhub.domain.context import Context
@@ -207,3 +209,12 @@ def _prepare_connection(connection: DBAPIConnection, _record: object) -> None:
 
 def _json(rows: list[dict[str, Any]]) -> str:
     return orjson.dumps(rows).decode()
+
+
+def database_failure(error: Exception) -> str | None:
+    """One sentence for operators when PostgreSQL is away or overloaded; None when the error is none of its failing."""
+    if isinstance(error, PoolTimeoutError):
+        return "All database connections are in use."
+    if isinstance(error, OperationalError | InterfaceError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return f"PostgreSQL does not answer: {str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else 'connection lost'}"
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 
@@ -33,10 +34,11 @@ _MOVE = text("UPDATE wallets SET state = :target WHERE public_key = ANY(:public_
 _READY = text("UPDATE wallets SET state = 'READY', ready_at = :now WHERE public_key = ANY(:public_keys) AND state = 'ACTIVATING'")
 _IN_STATE = text("SELECT id, kind, state, public_key FROM wallets WHERE kind = :kind AND state = ANY(:states) ORDER BY id LIMIT :limit")
 _PLATFORM = text("SELECT id, kind, state, public_key FROM wallets WHERE kind <> 'USER' AND state <> 'RETIRED' ORDER BY id")
+_LOCK_PLATFORM = text("SELECT pg_advisory_xact_lock(hashtext('offerhub wallet stock'))")
 _STOCK = text(
     """
     SELECT (SELECT count(*) FROM wallets WHERE user_id IS NULL AND kind = 'USER' AND state = 'READY') AS ready,
-           (SELECT count(*) FROM wallets WHERE kind = 'USER' AND state = 'PREPARED') AS prepared,
+           (SELECT count(*) FROM wallets WHERE kind = 'USER' AND state IN ('PREPARED', 'ACTIVATING')) AS prepared,
            (SELECT count(*) FROM users u WHERE NOT EXISTS (SELECT 1 FROM wallets w WHERE w.user_id = u.id)) AS waiting_users
     """
 )
@@ -56,6 +58,7 @@ _NEXT_SIGNER = text(
     LIMIT 1
     """
 )
+_OF_USER = text("SELECT id, kind, state, public_key, created_at FROM wallets WHERE user_id = :user_id AND state <> 'RETIRED'")
 _PLATFORM_KEY = text("SELECT public_key FROM wallets WHERE kind = :kind AND state = 'READY' ORDER BY id LIMIT 1")
 
 
@@ -79,10 +82,13 @@ class WalletRecord:
     kind: str
     state: str
     public_key: str
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Stock:
+    """``prepared`` counts the wallets on their way, in the batch being activated too."""
+
     ready: int
     prepared: int
     waiting_users: int
@@ -120,10 +126,20 @@ async def platform_accounts(transaction: Transaction) -> list[WalletRecord]:
     return [WalletRecord(**row) for row in await transaction.rows(_PLATFORM)]
 
 
+async def lock_platform_accounts(transaction: Transaction) -> None:
+    """Until the transaction ends nobody else makes keys for the platform or the stock."""
+    await transaction.run(_LOCK_PLATFORM)
+
+
 async def platform_key(transaction: Transaction, kind: str) -> str | None:
     """The ready platform account of a kind that exists once (SPONSOR, FEE, PLATFORM)."""
     row = await transaction.first(_PLATFORM_KEY, kind=kind)
     return row["public_key"] if row else None
+
+
+async def of_user(transaction: Transaction, user_id: str) -> WalletRecord | None:
+    row = await transaction.first(_OF_USER, user_id=user_id)
+    return WalletRecord(**row) if row else None
 
 
 async def next_signer(transaction: Transaction) -> str | None:

@@ -1,0 +1,49 @@
+"""``python -m api``: run the API until SIGTERM or SIGINT, then let requests finish."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from api.app import create_app, create_services
+from api.call import Services
+from offerhub.settings import load_settings
+from offerhub.telemetry import logs
+
+# Longer than no request needs: streams and waiters are ended at once.
+_GRACE_S = 10
+
+
+class ApiServer(uvicorn.Server):
+    """Ends event streams and waiting requests first, as they would otherwise hold up the end for their whole life."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._services.hub.stop()
+        await super().shutdown(sockets)
+
+
+def main() -> None:
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    services = create_services(settings)
+    config = uvicorn.Config(
+        create_app(services),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    ApiServer(config, services).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The composition root of the API: settings to services to routes. Nothing else constructs an adapter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from redis.asyncio import Redis
+from starlette.exceptions import HTTPException
+
+from api import api_keys, deposits, escrow, events, instance, operations, orders, problems, resolution, users, wallets
+from api.answers import API_PREFIX, Answer
+from api.auth import Keyring
+from api.call import Services
+from api.health import HealthReport
+from api.middleware import RequestFrame
+from api.openapi import DESCRIPTION, complete
+from api.routing import ScopedRoute
+from offerhub.settings import Settings
+from offerhub.storage.unit_of_work import Database
+from offerhub.stream.hub import Hub
+from offerhub.stream.nudges import Nudges
+from offerhub.telemetry.logs import get_logger
+
+_RESOURCES = (instance, api_keys, users, wallets, orders, escrow, resolution, operations, deposits, events)
+_KEY_USE_EVERY_S = 5.0
+_log = get_logger(__name__)
+
+
+def create_services(settings: Settings) -> Services:
+    redis = Redis.from_url(settings.redis_url)
+    database = Database(settings.database_url, Nudges(redis).publish)
+    keyring = Keyring(database, settings.offerhub_master_key, live=settings.stellar_network == "mainnet")
+    return Services(settings, database, redis, Hub(database, redis), keyring)
+
+
+def create_app(services: Services) -> FastAPI:
+    app = FastAPI(
+        title="OFFER-HUB Orchestrator",
+        version=instance.VERSION,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.state.health = HealthReport(services)
+    app.router.route_class = ScopedRoute
+    app.add_middleware(RequestFrame)
+    app.add_exception_handler(HTTPException, _refused_by_framework)
+    for resource in _RESOURCES:
+        resource.routes.add_to(app)
+    _add_documents(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    services.hub.start()
+    noting = asyncio.create_task(_note_key_use(services.keyring), name="key use")
+    yield
+    noting.cancel()
+    with suppress(asyncio.CancelledError):
+        await noting
+    await services.hub.stop()
+    with suppress(Exception):
+        await services.keyring.note_use()
+    await services.redis.aclose()
+    await services.database.close()
+
+
+async def _note_key_use(keyring: Keyring) -> None:
+    while True:
+        await asyncio.sleep(_KEY_USE_EVERY_S)
+        try:
+            await keyring.note_use()
+        except Exception as error:  # noqa: BLE001 a missed time stamp is not worth more than a line
+            _log.warning("keys.use_not_noted", error=repr(error))
+
+
+async def _refused_by_framework(request: Request, error: Exception) -> Response:
+    """404, 405: in the same envelope as everything else."""
+    assert isinstance(error, HTTPException), "registered for nothing else"
+    detail = {404: f"There is nothing at {request.url.path[:200]}.", 405: f"{request.method} is not possible here."}
+    refusal = problems.of_status(error.status_code, detail.get(error.status_code, str(error.detail)))
+    answer = Answer(problems.status_of(refusal.code), problems.envelope(refusal, request.scope["request_id"])).response()
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _add_documents(app: FastAPI) -> None:
+    """Public, outside the API's own routes, and reachable below its prefix too."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            app.openapi_schema = complete(made)
+        return app.openapi_schema
+
+    async def openapi(_request: Request) -> Response:
+        return Answer(200, document()).response()
+
+    async def docs(request: Request) -> Response:
+        return get_swagger_ui_html(openapi_url=request.url.path.removesuffix("/docs") + "/openapi.json", title=app.title)
+
+    async def error_codes(_request: Request) -> Response:
+        return HTMLResponse(problems.page())
+
+    app.openapi = document  # type: ignore[method-assign]
+    for prefix in ("", API_PREFIX):
+        app.add_route(f"{prefix}/openapi.json", openapi, include_in_schema=False)
+        app.add_route(f"{prefix}/docs", docs, include_in_schema=False)
+        app.add_route(f"{prefix}{problems.DOCS_PATH}", error_codes, include_in_schema=False)

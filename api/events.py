@@ -1,0 +1,143 @@
+"""The event stream: server-sent events with resume, or pages of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+from fastapi import Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api import problems
+from api.answers import page
+from api.auth import Scope
+from api.call import Call, CurrentCall
+from api.openapi import Documented
+from api.routing import Routes
+from api.schemas.answers import Page
+from api.schemas.events import Event, EventQuery
+from offerhub.storage import events
+from offerhub.storage.events import EventFilter, EventRecord
+from offerhub.storage.unit_of_work import Transaction
+from offerhub.stream.envelope import envelope
+from offerhub.stream.hub import Subscription
+
+routes = Routes("Events")
+HEARTBEAT_S = 15.0
+_REPLAY_PAGE = 500
+_HEARTBEAT = b": still here\n\n"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where reading begins; ``stale`` when the event asked for is not known."""
+
+    position: int
+    stale: bool = False
+
+
+@routes.get("/events", Scope.READ, Documented("Events, as a stream or a list", Page[Event]))
+async def get_events(call: CurrentCall, request: Request, query: Annotated[EventQuery, Query()]) -> Response:
+    """A stream (`text/event-stream`), or with `Accept: application/json` a page, oldest first.
+
+    The stream goes on after `Last-Event-ID` or `cursor` (an event id or a time), else it begins now. Its `id` is the event's id.
+    `event: stale` comes first when that id is not known, `event: overrun` last when the reader is too slow.
+    """
+    wanted = _filter(query)
+    as_list = "application/json" in request.headers.get("accept", "")
+    resume = query.cursor if as_list else request.headers.get("last-event-id") or query.cursor
+    async with call.services.database.reading() as reader:
+        start = await _start(reader, resume, from_beginning=as_list)
+        if as_list:
+            if start.stale:
+                raise problems.invalid([("cursor", "no such event")])
+            found = await events.after(reader, start.position, wanted, query.limit + 1)
+            return page(found, query.limit, envelope, "eventId")
+    return StreamingResponse(_stream(call, wanted, start), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _stream(call: Call, wanted: EventFilter, start: Start) -> AsyncIterator[bytes]:
+    """Subscribed before the replay is read, so nothing falls between the two; positions already sent are dropped from the queue."""
+    with call.services.hub.subscribe(wanted) as subscription:
+        yield _frame("stale", orjson.dumps({"reason": "unknown event id; the stream begins now"})) if start.stale else _HEARTBEAT
+        sent = start.position
+        async for record in _replay(call, wanted, start.position):
+            sent = record.position
+            yield _event(record)
+        async for frame in _live(call, subscription, sent):
+            yield frame
+
+
+async def _replay(call: Call, wanted: EventFilter, position: int) -> AsyncIterator[EventRecord]:
+    while True:
+        async with call.services.database.reading() as reader:
+            found = await events.after(reader, position, wanted, _REPLAY_PAGE)
+        for record in found:
+            yield record
+        if len(found) < _REPLAY_PAGE:
+            return
+        position = found[-1].position
+
+
+async def _live(call: Call, subscription: Subscription, sent: int) -> AsyncIterator[bytes]:
+    """The key is looked at again with every heartbeat: a stream does not outlive it."""
+    loop = asyncio.get_running_loop()
+    next_beat = loop.time() + HEARTBEAT_S
+    while True:
+        try:
+            record = await asyncio.wait_for(subscription.queue.get(), max(next_beat - loop.time(), 0))
+        except TimeoutError:
+            next_beat = loop.time() + HEARTBEAT_S
+            if not await call.services.keyring.still_valid(call.caller):
+                return
+            yield _HEARTBEAT
+            continue
+        if record is None:
+            if subscription.overrun:
+                yield _frame("overrun", orjson.dumps({"reason": "too slow; go on from the last id"}))
+            return
+        if record.position > sent:
+            yield _event(record)
+
+
+async def _start(reader: Transaction, resume: str | None, *, from_beginning: bool) -> Start:
+    if not resume:
+        return Start(0 if from_beginning else await events.latest_position(reader))
+    time = _time(resume)
+    if time is not None:
+        return Start(await events.position_before(reader, time))
+    position = await events.position_of(reader, resume)
+    return Start(position) if position is not None else Start(await events.latest_position(reader), stale=True)
+
+
+def _time(cursor: str) -> datetime | None:
+    if cursor.startswith("evt_"):
+        return None
+    try:
+        time = datetime.fromisoformat(cursor)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _filter(query: EventQuery) -> EventFilter:
+    types = tuple(name.strip() for name in query.types.split(",")) if query.types else ()
+    kinds = tuple(name.strip().lower() for name in query.resource_types.split(",")) if query.resource_types else ()
+    return EventFilter(types, tuple(_AGGREGATES.get(kind, kind) for kind in kinds), query.resource_id, query.user_id)
+
+
+def _event(record: EventRecord) -> bytes:
+    return _frame(record.type, orjson.dumps(envelope(record)), record.id)
+
+
+def _frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
+    head = f"id: {event_id}\nevent: {event}\n" if event_id else f"event: {event}\n"
+    return head.encode() + b"data: " + data + b"\n\n"
+
+
+_AGGREGATES = {name.lower(): name for name in ("User", "Wallet", "Balance", "Order", "Escrow", "Operation", "ApiKey")}

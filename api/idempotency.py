@@ -1,0 +1,109 @@
+"""The one runner of every request that changes something: the key, the change and the answer commit together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from api import problems
+from api.answers import Answer
+from api.call import Call
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.storage import idempotency
+from offerhub.storage.idempotency import KeptAnswer
+from offerhub.storage.unit_of_work import StoredAnswer, Transaction
+
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+Work = Callable[[Transaction], Awaitable[Answer]]
+
+
+@dataclass
+class _RefusedByDomain(Exception):
+    refusal: DomainError
+
+
+async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
+    """Do the work once per idempotency key; repeated, the kept answer (``replayed``), promises of operations included.
+
+    Refusals of the domain are kept like any answer and raised. Raises ``IDEMPOTENCY_KEY_IN_PROGRESS`` and ``IDEMPOTENCY_KEY_REUSED``.
+    """
+    database = call.services.database
+    if call.idempotency_key is None:
+        async with database.transaction(call.context) as transaction:
+            return await work(transaction)
+    try:
+        async with database.transaction(call.context) as transaction:
+            return await _once(call, transaction, work, keep)
+    except _RefusedByDomain as refused:
+        return await _keep_refusal(call, refused.refusal, keep)
+
+
+async def make_final(call: Call, promised_operation: str, outcome: Answer) -> None:
+    """From now on the key is answered with the outcome of the operation instead of the promise."""
+    if call.idempotency_key is None:
+        return
+    kept = KeptAnswer(call.method, call.path, call.body_hash, outcome.status, _stored(outcome), promised_operation)
+    async with call.services.database.transaction(call.context) as transaction:
+        await idempotency.make_final(transaction, call.caller.id, call.idempotency_key, kept)
+
+
+async def _once(call: Call, transaction: Transaction, work: Work, keep: timedelta) -> Answer:
+    kept = await _find(call, transaction)
+    if kept is not None:
+        return kept
+    try:
+        answer = await work(transaction)
+    except DomainError as refusal:
+        raise _RefusedByDomain(refusal) from refusal
+    _store(call, transaction, answer, keep)
+    return answer
+
+
+async def _keep_refusal(call: Call, refusal: DomainError, keep: timedelta) -> Answer:
+    """In a transaction of its own, as the refused one is rolled back. A request with the same key that got in between wins."""
+    status = problems.status_of(refusal.code)
+    if status >= 500:
+        raise refusal
+    async with call.services.database.transaction(call.context) as transaction:
+        kept = await _find(call, transaction)
+        if kept is not None:
+            return kept
+        _store(call, transaction, Answer(status, problems.envelope(refusal, call.request_id)), keep)
+    raise refusal
+
+
+async def _find(call: Call, transaction: Transaction) -> Answer | None:
+    key = call.idempotency_key
+    assert key is not None, "only requests with a key are looked up"
+    if not await idempotency.claim(transaction, call.caller.id, key):
+        raise DomainError(ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS, "The first request with this Idempotency-Key is still running.")
+    kept = await idempotency.find(transaction, call.caller.id, key)
+    if kept is None:
+        return None
+    if (kept.method, kept.path, kept.body_hash) != (call.method, call.path, call.body_hash):
+        message = f"This Idempotency-Key was used for {kept.method} {kept.path} with another path or body."
+        raise DomainError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message)
+    return Answer(kept.status, kept.response["body"], kept.response["location"], kept.operation_id, replayed=True)
+
+
+def _store(call: Call, transaction: Transaction, answer: Answer, keep: timedelta) -> None:
+    transaction.store_answer(
+        StoredAnswer(
+            caller_id=call.caller.id,
+            key=call.idempotency_key or "",
+            method=call.method,
+            path=call.path,
+            body_hash=call.body_hash,
+            status=answer.status,
+            response=_stored(answer),
+            operation_id=answer.operation_id,
+            hours=keep // timedelta(hours=1),
+        )
+    )
+
+
+def _stored(answer: Answer) -> dict[str, object]:
+    kept = replace(answer, body=answer.kept_body) if answer.kept_body is not None else answer
+    return {"body": dict(kept.body), "location": kept.location}

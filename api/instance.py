@@ -1,0 +1,60 @@
+"""The instance: is it alive, is it well, how is it configured."""
+
+from __future__ import annotations
+
+from fastapi import Request, Response
+
+from api import strict_json
+from api.answers import Answer, ok, success
+from api.auth import Scope
+from api.call import MAX_WAIT_S, CurrentCall
+from api.openapi import Documented
+from api.routing import Routes
+from api.schemas.answers import One
+from api.schemas.fields import METADATA_KEYS, MILESTONES
+from api.schemas.instance import Config, DetailedHealth, Health
+from offerhub.domain.errors import ErrorCode
+from offerhub.domain.fees import PROTOCOL_FEE_BPS
+from offerhub.domain.money import USDC
+
+VERSION = "0.1.0"
+routes = Routes("Instance")
+_DETAILED = Documented("Are the dependencies there?", One[DetailedHealth], errors=(ErrorCode.PROVIDER_UNAVAILABLE,))
+
+
+@routes.get("/health", Scope.PUBLIC, Documented("Is the process alive?", One[Health]))
+async def get_health() -> Response:
+    """Touches no dependency."""
+    return ok({"status": "ok"})
+
+
+@routes.get("/health/detailed", Scope.PUBLIC, _DETAILED)
+async def get_detailed_health(request: Request) -> Response:
+    """503, with the same body, while something that is needed is down."""
+    report = await request.app.state.health.read()
+    status = 503 if report["status"] == "down" else 200
+    return Answer(status, success(report)).response()
+
+
+@routes.get("/config", Scope.PUBLIC, Documented("How the instance is configured", One[Config]))
+async def get_config(call: CurrentCall) -> Response:
+    settings = call.services.settings
+    return ok(
+        {
+            "version": VERSION,
+            "apiVersion": "v1",
+            "network": settings.stellar_network,
+            "networkPassphrase": settings.network_passphrase,
+            "asset": {"code": USDC, "issuer": settings.usdc_issuer},
+            "escrowProvider": "trustless_work",
+            "fees": {"platformFeeBps": settings.platform_fee_bps, "protocolFeeBps": PROTOCOL_FEE_BPS},
+            "limits": {
+                "maxBodyBytes": strict_json.MAX_BODY_BYTES,
+                "maxPageSize": 100,
+                "maxWaitSeconds": MAX_WAIT_S,
+                "maxMilestones": MILESTONES,
+                "maxMetadataKeys": METADATA_KEYS,
+            },
+            "features": ["single_release_escrow", "event_stream", "idempotency"],
+        }
+    )

@@ -1,0 +1,101 @@
+"""What the OpenAPI document says of every route beyond its path: answers, errors, headers, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from api import problems
+from api.schemas.answers import ErrorAnswer
+from offerhub.domain.errors import DomainError, ErrorCode
+
+_C = ErrorCode
+_OF_ALL = (_C.VALIDATION_ERROR, _C.INTERNAL_ERROR)
+_OF_AUTHENTICATED = (_C.UNAUTHORIZED, _C.INVALID_API_KEY, _C.INSUFFICIENT_SCOPE, _C.IP_NOT_ALLOWED)
+_OF_CHANGING = (_C.PAYLOAD_TOO_LARGE, _C.UNSUPPORTED_MEDIA_TYPE, _C.IDEMPOTENCY_KEY_REUSED, _C.IDEMPOTENCY_KEY_IN_PROGRESS)
+_STRING = {"type": "string"}
+_REQUEST_ID = {"X-Request-ID": {"description": "The request's id, sent or made; also the events' correlationId.", "schema": _STRING}}
+_LOCATION = {"Location": {"description": "Where to read the resource or operation.", "schema": _STRING}}
+_REPLAYED = {"Idempotent-Replayed": {"description": "true when this answer was kept from an earlier request.", "schema": _STRING}}
+_CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_ERROR, _C.PROVIDER_ERROR, _C.PROVIDER_TIMEOUT)
+
+
+@dataclass(frozen=True)
+class Documented:
+    """``also`` are further success statuses of the same shape (202 for operations), ``errors`` the codes of this route alone."""
+
+    summary: str
+    shape: type[Any]
+    status: int = 200
+    also: Sequence[int] = field(default=())
+    errors: Sequence[ErrorCode] = field(default=())
+
+
+def operation_route(summary: str, shape: type[Any], status: int, errors: Sequence[ErrorCode]) -> Documented:
+    """A command that the chain carries out: 202 while it runs, and the chain's refusals."""
+    return Documented(summary, shape, status, (202,), (*errors, *_CHAIN))
+
+
+def responses(documented: Documented, method: str, *, public: bool) -> dict[int | str, dict[str, Any]]:
+    codes = [*_OF_ALL, *documented.errors]
+    codes += [] if public else _OF_AUTHENTICATED
+    codes += _OF_CHANGING if method != "GET" else []
+    answers: dict[int | str, dict[str, Any]] = {}
+    for status in (documented.status, *documented.also):
+        headers = {**_REQUEST_ID, **(_LOCATION if status in (201, 202) else {}), **(_REPLAYED if method != "GET" else {})}
+        description = {200: "Done.", 201: "Created.", 202: "Accepted; follow the operation."}[status]
+        answers[status] = {"model": documented.shape, "description": description, "headers": headers}
+    for status in sorted({problems.status_of(code) for code in codes}):
+        at_status = [code for code in dict.fromkeys(codes) if problems.status_of(code) == status]
+        answers[status] = _error(at_status)
+    return answers
+
+
+def _error(codes: Sequence[ErrorCode]) -> dict[str, Any]:
+    examples = {code.value: {"value": problems.envelope(DomainError(code, "Why it was refused."), "req_01hv8x")} for code in codes}
+    return {
+        "model": ErrorAnswer,
+        "description": ", ".join(f"`{code}`" for code in codes),
+        "headers": _REQUEST_ID,
+        "content": {"application/json": {"examples": examples}},
+    }
+
+
+DESCRIPTION = f"""Payments for marketplaces: balances and escrow on Stellar.
+
+Amounts are decimal strings. Every POST and DELETE accepts `Idempotency-Key`; commands that reach the chain accept
+`Prefer: wait=N` and `Prefer: respond-async`. All error codes: [{problems.DOCS_PATH}]({problems.DOCS_PATH}).
+"""
+
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, ohk_test_… or ohk_live_…"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+_PARAMETERS = {
+    "IdempotencyKey": ("Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255}, "Same key, same request: same answer."),
+    "RequestId": ("X-Request-ID", {"type": "string", "maxLength": 128}, "Your own id for this request."),
+    "Prefer": ("Prefer", {"type": "string", "examples": ["wait=25", "respond-async"]}, "How long to wait for an operation (0-55 s)."),
+}
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Add what holds for all routes: how to authenticate, and the headers every request may carry."""
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = SECURITY_SCHEMES
+    components["parameters"] = {
+        name: {"name": header, "in": "header", "required": False, "schema": schema, "description": text}
+        for name, (header, schema, text) in _PARAMETERS.items()
+    }
+    for path in document["paths"].values():
+        for method, operation in path.items():
+            names = ["RequestId"] if method == "get" else ["RequestId", "IdempotencyKey"]
+            names += ["Prefer"] if "202" in operation["responses"] else []
+            operation.setdefault("parameters", []).extend({"$ref": f"#/components/parameters/{name}"} for name in names)
+            # FastAPI's own validation answer; ours is VALIDATION_ERROR with 400.
+            shape = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            if shape.get("$ref", "").endswith("HTTPValidationError"):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        components.get("schemas", {}).pop(name, None)
+    return document

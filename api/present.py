@@ -1,0 +1,155 @@
+"""Records as the API shows them: plain dictionaries in the shapes of ``api/schemas``, whose equality with them the tests check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.answers import iso
+from offerhub.domain.fees import split_release
+from offerhub.domain.money import USDC, format_amount
+from offerhub.storage.api_keys import ApiKeyRecord
+from offerhub.storage.deposits import DepositRecord
+from offerhub.storage.ledger import UserBalance
+from offerhub.storage.operations import OperationRecord
+from offerhub.storage.orders import EscrowRecord, MilestoneRecord, OrderRecord
+from offerhub.storage.users import UserRecord
+
+# Only withdrawals put money in transit, and there are none in this release.
+_IN_TRANSIT = 0
+
+
+def user(record: UserRecord, balance: UserBalance) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "externalUserId": record.external_user_id,
+        "email": record.email,
+        "type": record.type,
+        "status": record.status,
+        "metadata": record.metadata,
+        "wallet": {"publicKey": record.public_key, "status": record.wallet_state or "PENDING"},
+        "balance": figures(balance),
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+    }
+
+
+def figures(balance: UserBalance) -> dict[str, Any]:
+    total = balance.available + balance.reserved + balance.in_escrow + _IN_TRANSIT
+    return {
+        "available": format_amount(balance.available),
+        "reserved": format_amount(balance.reserved),
+        "inEscrow": format_amount(balance.in_escrow),
+        "inTransit": format_amount(_IN_TRANSIT),
+        "total": format_amount(total),
+        "currency": USDC,
+    }
+
+
+def balance(user_id: str, record: UserBalance) -> dict[str, Any]:
+    return {"userId": user_id, **figures(record), "updatedAt": iso(record.updated_at)}
+
+
+def order(record: OrderRecord) -> dict[str, Any]:
+    split = split_release(record.amount, record.platform_fee_bps)
+    return {
+        "id": record.id,
+        "clientOrderRef": record.client_order_ref,
+        "buyerId": record.buyer_id,
+        "sellerId": record.seller_id,
+        "amount": format_amount(record.amount),
+        "currency": record.currency,
+        "title": record.title,
+        "description": record.description,
+        "status": record.state,
+        "finalStatus": record.final_status,
+        "platformFeeBps": record.platform_fee_bps,
+        "quote": {
+            "amount": format_amount(split.amount_stroops),
+            "protocolFee": format_amount(split.protocol_fee_stroops),
+            "platformFee": format_amount(split.platform_fee_stroops),
+            "sellerReceives": format_amount(split.receiver_stroops),
+        },
+        "metadata": record.metadata,
+        "escrow": escrow(record.escrow) if record.escrow else None,
+        "milestones": [milestone(one) for one in record.milestones],
+        "dispute": None,
+        "operation": operation(record.operation) if record.operation else None,
+        "cancelReason": record.cancel_reason,
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+        "closedAt": iso(record.closed_at),
+    }
+
+
+def milestone(record: MilestoneRecord) -> dict[str, Any]:
+    """Under both spellings that clients use."""
+    return {
+        "id": record.id,
+        "ref": record.ref,
+        "milestoneRef": record.ref,
+        "title": record.title,
+        "description": record.title,
+        "amount": None if record.amount is None else format_amount(record.amount),
+        "status": record.state,
+    }
+
+
+def escrow(record: EscrowRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "status": record.state,
+        "amount": format_amount(record.amount),
+        "contractId": record.contract_id,
+        "deployTransactionHash": record.deploy_hash,
+        "fundTransactionHash": record.fund_hash,
+        "releaseTransactionHash": record.release_hash,
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+    }
+
+
+def operation(record: OperationRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "kind": record.kind,
+        "resourceType": record.resource_type,
+        "resourceId": record.resource_id,
+        "status": record.status,
+        "workflowId": record.workflow_id,
+        "transactionHashes": record.transaction_hashes,
+        "error": record.error,
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+        "finishedAt": iso(record.finished_at),
+    }
+
+
+def deposit(record: DepositRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "userId": record.user_id,
+        "status": record.status,
+        "reason": record.reason,
+        "amount": format_amount(record.amount),
+        "asset": record.asset,
+        "sender": record.sender,
+        "recipient": record.recipient,
+        "memo": record.memo,
+        "transactionHash": record.transaction_hash,
+        "ledgerClosedAt": iso(record.ledger_closed_at),
+        "createdAt": iso(record.created_at),
+    }
+
+
+def api_key(record: ApiKeyRecord, *, live: bool) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "masked": f"ohk_{'live' if live else 'test'}_{record.id.removeprefix('key_')}_…",
+        "scopes": record.scopes,
+        "allowedIps": record.allowed_ips,
+        "expiresAt": iso(record.expires_at),
+        "revokedAt": iso(record.revoked_at),
+        "lastUsedAt": iso(record.last_used_at),
+        "createdAt": iso(record.created_at),
+    }

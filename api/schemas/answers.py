@@ -1,0 +1,44 @@
+"""The envelopes around every answer."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from api.schemas.fields import Body, Id, Shape
+
+Data = TypeVar("Data")
+
+
+class One(Shape, Generic[Data]):
+    success: Literal[True] = True
+    data: Data
+
+
+class Page(Shape, Generic[Data]):
+    """Newest first. ``nextCursor`` is the last id of this page when there are more."""
+
+    success: Literal[True] = True
+    data: list[Data]
+    has_more: bool
+    next_cursor: str | None
+
+
+class ErrorBody(Shape):
+    code: str
+    message: str
+    details: dict[str, Any]
+    request_id: str
+    docs: str
+
+
+class ErrorAnswer(Shape):
+    error: ErrorBody
+
+
+class PageQuery(Body):
+    """``cursor`` is the last id already seen."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: Id | None = None

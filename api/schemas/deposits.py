@@ -1,0 +1,28 @@
+"""Deposits: what the chain brought."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from api.schemas.answers import PageQuery
+from api.schemas.fields import Amount, Id, Shape, Time
+
+
+class Deposit(Shape):
+    id: str
+    user_id: str
+    status: Literal["CREDITED", "REFUSED"]
+    reason: str | None
+    amount: Amount
+    asset: str
+    sender: str
+    recipient: str
+    memo: str | None
+    transaction_hash: str
+    ledger_closed_at: Time
+    created_at: Time | None
+
+
+class DepositQuery(PageQuery):
+    user_id: Id | None = None
+    status: Literal["CREDITED", "REFUSED"] | None = None

@@ -1,0 +1,152 @@
+"""Orders with their milestones, escrow and quote."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, AwareDatetime, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from api.schemas.answers import PageQuery
+from api.schemas.fields import (
+    MILESTONES,
+    Amount,
+    Body,
+    Description,
+    Id,
+    Metadata,
+    Reason,
+    Reference,
+    RequestedAmount,
+    RequestedCurrency,
+    Shape,
+    Time,
+    Title,
+    no_null,
+)
+from api.schemas.operations import Operation
+from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState
+
+
+class MilestoneBody(Body):
+    """Existing clients write ``ref`` and ``description`` where the REST documents say ``milestoneRef`` and ``title``."""
+
+    milestone_ref: Reference = Field(validation_alias=AliasChoices("milestoneRef", "milestone_ref", "ref"))
+    title: Title = Field(validation_alias=AliasChoices("title", "description"))
+    amount: RequestedAmount | None = None
+
+
+class CreateOrderBody(Body):
+    buyer_id: Id
+    seller_id: Id
+    amount: RequestedAmount
+    currency: Annotated[RequestedCurrency, no_null("USDC")] = "USDC"
+    title: Title
+    description: Description | None = None
+    milestones: Annotated[list[MilestoneBody], Field(max_length=MILESTONES), no_null([])] = Field(default_factory=list)
+    client_order_ref: Reference | None = None
+    metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
+
+
+class CancelBody(Body):
+    reason: Reason | None = None
+    canceled_by: Reason | None = None
+
+
+class ReleaseBody(Body):
+    reason: Reason | None = None
+    requested_by: Reason | None = None
+
+
+class OrderQuery(PageQuery):
+    """``metadata[key]=value`` filters by metadata."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="allow", frozen=True)
+
+    buyer_id: Id | None = None
+    seller_id: Id | None = None
+    status: OrderState | None = None
+    client_order_ref: Reference | None = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _only_metadata_beside(self) -> OrderQuery:
+        for name in self.model_extra or {}:
+            if not (name.startswith("metadata[") and name.endswith("]") and len(name) > len("metadata[]")):
+                raise ValueError(f"{name} is not a filter")
+        return self
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {name.removeprefix("metadata[")[:-1]: str(value) for name, value in (self.model_extra or {}).items()}
+
+    @property
+    def between(self) -> tuple[datetime | None, datetime | None]:
+        return self.created_after, self.created_before
+
+
+class Milestone(Shape):
+    id: str
+    ref: str
+    milestone_ref: str
+    title: str
+    description: str
+    amount: Amount | None
+    status: MilestoneState
+
+
+class Escrow(Shape):
+    """``transactions`` are the chain's inner hashes."""
+
+    id: str
+    status: EscrowState
+    amount: Amount
+    contract_id: str | None
+    deploy_transaction_hash: str | None
+    fund_transaction_hash: str | None
+    release_transaction_hash: str | None
+    created_at: Time
+    updated_at: Time
+
+
+class Quote(Shape):
+    """What a release pays; executed amounts equal it to the stroop."""
+
+    amount: Amount
+    protocol_fee: Amount
+    platform_fee: Amount
+    seller_receives: Amount
+
+
+class Order(Shape):
+    """``operation`` is the one in flight. ``dispute`` is null: an order in this release cannot be disputed."""
+
+    id: str
+    client_order_ref: str | None
+    buyer_id: str
+    seller_id: str
+    amount: Amount
+    currency: Literal["USDC"]
+    title: str
+    description: str | None
+    status: OrderState
+    final_status: FinalStatus | None
+    platform_fee_bps: int
+    quote: Quote
+    metadata: dict[str, Any]
+    escrow: Escrow | None
+    milestones: list[Milestone]
+    dispute: None
+    operation: Operation | None
+    cancel_reason: str | None
+    created_at: Time
+    updated_at: Time
+    closed_at: Time | None
+
+
+class OrderWithOperation(Shape):
+    success: Literal[True] = True
+    data: Order
+    operation: Operation

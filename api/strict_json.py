@@ -1,0 +1,55 @@
+"""Request bodies: JSON only, of bounded depth, without control characters."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from api import problems
+from offerhub.domain.errors import DomainError, ErrorCode
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_DEPTH = 12
+# Tab and the line ends are text; everything else of C0, DEL and C1 is not.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ENCODED_CONTROL = re.compile(rb"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
+
+
+def read(body: bytes, content_type: str | None) -> Any:  # noqa: ANN401 JSON is anything
+    """Parse, or raise ``UNSUPPORTED_MEDIA_TYPE`` or ``VALIDATION_ERROR``."""
+    if content_type and not _is_json(content_type):
+        message = f"Send application/json, not {content_type[:100]}."
+        raise DomainError(ErrorCode.UNSUPPORTED_MEDIA_TYPE, message, {"contentType": content_type[:100]})
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise problems.invalid([("", f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")]) from None
+    _check(parsed, "", MAX_DEPTH)
+    return parsed
+
+
+def check_address(path: str, query: bytes) -> None:
+    """Control characters are refused in paths and queries too."""
+    if _CONTROL.search(path) or _ENCODED_CONTROL.search(query):
+        raise problems.invalid([("", "control characters are not allowed in the address")])
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _check(value: object, place: str, depth: int) -> None:
+    if isinstance(value, str):
+        if _CONTROL.search(value):
+            raise problems.invalid([(place, "control characters are not allowed")])
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise problems.invalid([(place, f"nested deeper than {MAX_DEPTH} levels")])
+        members = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, member in members:
+            if isinstance(name, str) and _CONTROL.search(name):
+                raise problems.invalid([(place, "control characters are not allowed in a name")])
+            _check(member, f"{place}.{name}" if place else str(name), depth - 1)

@@ -1,0 +1,168 @@
+"""Fan-out inside an API process: one reader of the Redis stream, any number of subscribers and waiters.
+
+Positions have no holes, so the hub knows what it has not seen yet and reads that from PostgreSQL: after a failure of Redis, a
+restart of the relay, or a missed entry. Redis decides nothing but the speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from offerhub.storage import events
+from offerhub.storage.events import EventFilter, EventRecord
+from offerhub.storage.unit_of_work import Database
+from offerhub.stream.envelope import matches, unpack
+from offerhub.stream.relay import BATCH, EVENT_FIELD, STREAM
+from offerhub.telemetry.logs import get_logger
+
+QUEUE_EVENTS = 1_000
+_BLOCK_MS = 1_000
+_REDIS_AWAY_POLL_S = 0.2
+_RETRY_S = 1.0
+_log = get_logger(__name__)
+
+
+@dataclass(eq=False)
+class Subscription:
+    """What one reader has not taken yet. ``ended`` is set when nothing more will come: ``overrun`` (too slow) or the hub stopped."""
+
+    wanted: EventFilter
+    queue: asyncio.Queue[EventRecord | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS + 1))
+    ended: bool = False
+    overrun: bool = False
+
+    def offer(self, record: EventRecord) -> None:
+        if self.ended or not matches(record, self.wanted):
+            return
+        if self.queue.qsize() >= QUEUE_EVENTS:
+            self.overrun = True
+            self.end()
+        else:
+            self.queue.put_nowait(record)
+
+    def end(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self.queue.put_nowait(None)
+
+
+class Hub:
+    """``start`` before use, ``stop`` ends every subscription and wakes every waiter."""
+
+    def __init__(self, database: Database, redis: Redis) -> None:
+        self._database = database
+        self._redis = redis
+        self._subscriptions: set[Subscription] = set()
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._position = 0
+        self._entry = b"0-0"
+        self._reader: asyncio.Task[None] | None = None
+        self.stopping = False
+
+    def start(self) -> None:
+        self._reader = asyncio.create_task(self._run(), name="event hub")
+
+    async def stop(self) -> None:
+        self.stopping = True
+        for subscription in self._subscriptions:
+            subscription.end()
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                waiter.set()
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+
+    @contextmanager
+    def subscribe(self, wanted: EventFilter) -> Iterator[Subscription]:
+        """Everything delivered from now on. What was numbered before is in PostgreSQL already."""
+        subscription = Subscription(wanted, ended=False)
+        self._subscriptions.add(subscription)
+        if self.stopping:
+            subscription.end()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    @contextmanager
+    def watch(self, operation_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set when something is heard of the operation; clear it before looking again."""
+        heard = asyncio.Event()
+        waiters = self._waiting.setdefault(operation_id, set())
+        waiters.add(heard)
+        try:
+            yield heard
+        finally:
+            waiters.discard(heard)
+            if not waiters:
+                self._waiting.pop(operation_id, None)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with self._database.reading() as transaction:
+                    self._position = await events.latest_position(transaction)
+                break
+            except Exception as error:  # noqa: BLE001 the database may come later than we do
+                _log.warning("hub.database_away", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+        while True:
+            try:
+                await self._advance()
+            except Exception as error:  # noqa: BLE001 nothing is lost: the position says where to go on
+                _log.warning("hub.failed", error=repr(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _advance(self) -> None:
+        try:
+            answer = await self._redis.xread({STREAM: self._entry}, count=BATCH, block=_BLOCK_MS)
+        except (RedisError, OSError):
+            await asyncio.sleep(_REDIS_AWAY_POLL_S)
+            answer = None
+        entries = _entries(answer)
+        if not entries:
+            await self._catch_up()
+        for entry_id, fields in entries:
+            record = unpack(fields[EVENT_FIELD])
+            if record.position > self._position + 1:
+                await self._catch_up()
+            self._deliver(record)
+            self._entry = entry_id
+
+    async def _catch_up(self) -> None:
+        """Deliver from PostgreSQL whatever is newer than the last position delivered."""
+        while True:
+            async with self._database.reading() as transaction:
+                missed = await events.after(transaction, self._position, EventFilter(), BATCH)
+            for record in missed:
+                self._deliver(record)
+            if len(missed) < BATCH:
+                return
+
+    def _deliver(self, record: EventRecord) -> None:
+        if record.position <= self._position:
+            return
+        self._position = record.position
+        for subscription in tuple(self._subscriptions):
+            subscription.offer(record)
+        for waiter in self._waiting.get(record.metadata.get("operationId") or "", ()):
+            waiter.set()
+
+
+def _entries(answer: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """XREAD answers a list of streams in protocol 2 and a mapping in protocol 3."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        batches = answer.get(STREAM.encode()) or []
+        return [entry for batch in batches for entry in batch]
+    assert isinstance(answer, list), "nothing else is an answer to XREAD"
+    return list(answer[0][1])
