@@ -10,16 +10,18 @@ from types import FrameType
 import uvicorn
 
 from sandbox.app import build_app
+from sandbox.control import MAX_INTERVAL_S
 from sandbox.identities import NETWORK_PASSPHRASE
 from sandbox.ledger.chain import ForeignLedger
 from sandbox.ledger.ledger import Ledger
+from sandbox.ledger.store import HomeInUse
 
 
 def main() -> None:
     options = _options()
     try:
         ledger = Ledger(options.home, NETWORK_PASSPHRASE, options.interval_seconds)
-    except ForeignLedger as error:
+    except (ForeignLedger, HomeInUse) as error:
         raise SystemExit(str(error)) from error
     app = build_app(ledger, options.home, options.trustless_requests_per_minute)
     config = uvicorn.Config(
@@ -57,7 +59,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--home", type=Path, required=True, help="directory that keeps the ledger")
     parser.add_argument("--interval-seconds", type=float, default=1.0, help="time between ledgers; 0 closes one per transaction")
     parser.add_argument("--trustless-requests-per-minute", type=int, default=50, help="0 switches the limit off")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not 0 <= options.interval_seconds <= MAX_INTERVAL_S:
+        parser.error(f"--interval-seconds must be from 0 to {MAX_INTERVAL_S}")
+    return options
 
 
 if __name__ == "__main__":

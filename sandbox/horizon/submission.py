@@ -109,7 +109,6 @@ _FAILED_DETAIL = (
 def _refused(envelope: Envelope, outcome: TransactionOutcome) -> Problem:
     extras = {
         "envelope_xdr": envelope.envelope_xdr,
-        "hash": envelope.hash.hex(),
         "result_codes": outcome.result_codes(),
         "result_xdr": outcome.result_xdr(),
     }
@@ -119,7 +118,6 @@ def _refused(envelope: Envelope, outcome: TransactionOutcome) -> Problem:
 def _failed(found: StoredTransaction) -> Problem:
     extras = {
         "envelope_xdr": found.document["envelope_xdr"],
-        "hash": found.hash,
         "result_codes": found.outcome["result_codes"],
         "result_xdr": found.document["result_xdr"],
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +12,7 @@ from stellar_sdk import Asset, MuxedAccount, StrKey, xdr
 from sandbox.ledger.entries import MAX_INT64, NATIVE
 
 STROOPS_PER_UNIT = 10_000_000
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,7})?")
 
 
 @lru_cache(maxsize=65_536)
@@ -97,13 +98,13 @@ def amount_text(amount_stroops: int) -> str:
 
 def parse_amount(text: str) -> int:
     """Stroops of a positive decimal string; raises ValueError."""
-    try:
-        scaled = Decimal(text) * STROOPS_PER_UNIT
-    except InvalidOperation:
-        raise ValueError("amount must be a decimal string") from None
-    if not scaled.is_finite() or scaled != scaled.to_integral_value() or not 0 < scaled <= MAX_INT64:
-        raise ValueError("amount must be positive, with at most 7 decimals, and fit 64 bits")
-    return int(scaled)
+    if _AMOUNT.fullmatch(text) is None:
+        raise ValueError("amount must be a decimal string with at most 7 decimals")
+    whole, _, fraction = text.partition(".")
+    stroops = int(whole) * STROOPS_PER_UNIT + int(fraction.ljust(7, "0"))
+    if not 0 < stroops <= MAX_INT64:
+        raise ValueError("amount must be positive and fit 64 bits")
+    return stroops
 
 
 def time_text(unix_time: int) -> str:

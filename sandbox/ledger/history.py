@@ -50,9 +50,6 @@ def fetch_page(store: Store, query: PageQuery) -> list[dict[str, Any]]:
     sql, values = _statement(query)
     rows = store.connection.execute(sql, values).fetchall()
     records: list[dict[str, Any]] = [orjson.loads(document) for _, document in rows]
-    if query.collection is Collection.LEDGERS:
-        for record in records:
-            record["paging_token"] = str(record["sequence"] << 32)
     if query.join_transactions:
         _join(store, rows, records)
     return records

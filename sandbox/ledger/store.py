@@ -6,11 +6,12 @@ Write-ahead logging without fsync survives a killed process (not a power cut), w
 from __future__ import annotations
 
 import base64
+import fcntl
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 from stellar_sdk import xdr
@@ -51,17 +52,34 @@ class StoredTransaction:
     outcome: dict[str, Any]
 
 
+class HomeInUse(Exception):
+    """Another process keeps its ledger in this directory."""
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Held until closed, or until the process ends however it ends."""
+    lock = path.open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise HomeInUse(f"{path.parent} is in use by another sandbox") from error
+    return lock
+
+
 class Store:
     """``connection`` is for reading; only this class writes."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(home / "ledger.lock")
         self.connection = sqlite3.connect(home / "ledger.sqlite3", isolation_level=None)
         self.connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;")
         self.connection.executescript(_SCHEMA)
 
     def close(self) -> None:
         self.connection.close()
+        self._lock.close()
 
     def meta(self, key: str) -> str | None:
         row = self.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import pytest
@@ -81,6 +82,19 @@ def test_it_ends_when_a_ledger_cannot_be_committed(own_network: Network) -> None
     network.start()
     assert network.balance(sender, network.usdc) == "2.0000000"
     assert network.submit(envelope)["successful"]
+
+
+def test_one_home_has_one_process(own_network: Network) -> None:
+    command = [sys.executable, "-m", "sandbox", "--port", str(free_port()), "--home", str(own_network.home)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr.strip()) == (1, f"{own_network.home} is in use by another sandbox")
+
+
+def test_a_taken_port_ends_the_process(own_network: Network, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sandbox", "--port", str(own_network.port), "--home", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode != 0
+    assert "address already in use" in ended.stderr.lower()
 
 
 def test_a_refused_home_of_another_network(own_network: Network) -> None:
