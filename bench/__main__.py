@@ -71,7 +71,7 @@ class _Run:
         _say(f"opening a market of {PAIRS} buyers and {PAIRS} sellers")
         market = await open_market(self._api, Target(self._stack.sandbox_url), PAIRS)
         await self._quiet("setting up the market")
-        self._report.idle_cpu_ms_per_s = await self._meter.idle_ms_per_s()
+        self._report.idle = await self._meter.idle()
         if "lifecycle" in self._options.parts:
             await self._lives(market)
         if "sse" in self._options.parts:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
 import orjson
 
 from bench.connection import Connection
-from bench.cpu import Meter, difference, shared
+from bench.cpu import Meter, Usage
 from bench.failure import BenchFailure
 from bench.latency import Latency
 from bench.market import Market
@@ -30,14 +30,13 @@ ORDER_AMOUNT = "1.00"
 
 @dataclass(frozen=True)
 class Cell:
-    """CPU is of all that happened meanwhile, per request; ``generator_cpu_ms`` is our own and in none of the roles."""
+    """``usage`` is of all that happened meanwhile, per request."""
 
     request: str
     concurrency: int
     latency: Latency
     per_second: float
-    cpu_ms: Mapping[str, float]
-    generator_cpu_ms: float
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -83,10 +82,10 @@ class Cells:
         try:
             sending = asyncio.gather(*(_send(connection, load) for connection in connections))
             await asyncio.wait({sending}, timeout=pace.warm_up_s)
-            cpu_before, own_before, began = self._meter.read_ms(), time.process_time(), time.perf_counter()
+            before = self._meter.read()
             load.counting = True
             await sending
-            own_s, cpu = time.process_time() - own_before, difference(cpu_before, self._meter.read_ms())
+            usage = self._meter.since(before, max(1, len(load.samples_s)))
         finally:
             for connection in connections:
                 connection.close()
@@ -97,9 +96,8 @@ class Cells:
             request=name,
             concurrency=pace.concurrency,
             latency=Latency.of(load.samples_s),
-            per_second=round(requests_counted / (load.last_answer_at - began), 1),
-            cpu_ms=shared(cpu, requests_counted),
-            generator_cpu_ms=round(own_s * 1_000 / requests_counted, 3),
+            per_second=round(requests_counted / (load.last_answer_at - before.at), 1),
+            usage=usage,
         )
         return cell, load.bodies
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bench.connection import Connection
-from bench.cpu import Meter, difference, shared
+from bench.cpu import Meter, Usage
 from bench.failure import BenchFailure
 from bench.latency import Latency
 from bench.market import Market, stroops
@@ -35,8 +35,7 @@ class LifeCycles:
     per_second: float
     whole: Latency
     verbs: Mapping[str, Latency]
-    cpu_ms: Mapping[str, float]
-    generator_cpu_ms: float
+    usage: Usage
     orders: tuple[str, ...]
 
 
@@ -52,9 +51,9 @@ class Lives:
         if count > len(self._market.buyers):
             raise BenchFailure(f"{count} orders at a time need as many pairs of users; there are {len(self._market.buyers)}")
         numbers, samples, orders = iter(range(count)), defaultdict[str, list[float]](list), list[str]()
-        cpu_before, own_before, began = self._meter.read_ms(), time.process_time(), time.perf_counter()
+        before = self._meter.read()
         await asyncio.gather(*(self._live(numbers, samples, orders) for _ in range(concurrency)))
-        took_s, own_s = time.perf_counter() - began, time.process_time() - own_before
+        took_s = time.perf_counter() - before.at
         await asyncio.sleep(AFTERGLOW_S)
         return LifeCycles(
             concurrency=concurrency,
@@ -62,8 +61,7 @@ class Lives:
             per_second=round(count / took_s, 2),
             whole=Latency.of(samples.pop("whole")),
             verbs={verb: Latency.of(taken) for verb, taken in samples.items()},
-            cpu_ms=shared(difference(cpu_before, self._meter.read_ms()), count),
-            generator_cpu_ms=round(own_s * 1_000 / count, 3),
+            usage=self._meter.since(before, count),
             orders=tuple(orders),
         )
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.cells import Cell
+from bench.cpu import Usage
 from bench.history import HistoryEvents
 from bench.latency import Latency
 from bench.lifecycle import LifeCycles
@@ -27,7 +28,7 @@ class Report:
     started_at: str
     machine: Machine
     conditions: Mapping[str, str]
-    idle_cpu_ms_per_s: Mapping[str, float] = field(default_factory=dict)
+    idle: Usage | None = None
     life_cycles: list[LifeCycles] = field(default_factory=list)
     history: HistoryEvents | None = None
     sse: SseLatency | None = None
@@ -76,42 +77,30 @@ class Report:
             yield f"commit to SSE: p50 ≤ {SSE_P50_MS} ms", f"between {answered.p50_ms} and {began.p50_ms} ms"
 
     def _cells(self) -> Iterator[str]:
-        if self.cells:
-            yield "## Requests\n"
-            head = ("request", "concurrency", "p50 ms", "p95 ms", "p99 ms", "per second", "counted", "generator CPU ms/request")
-            rows = [
-                (cell.request, cell.concurrency, *_percentiles(cell.latency), cell.per_second, cell.latency.count, cell.generator_cpu_ms)
-                for cell in self.cells
-            ]
-            yield from _table(head, rows)
-            yield "CPU ms per request by role, everything that went on meanwhile included:\n"
-            roles = list(self.cells[0].cpu_ms)
-            yield from _table(
-                ("request", "concurrency", *roles),
-                [(cell.request, cell.concurrency, *(cell.cpu_ms[role] for role in roles)) for cell in self.cells],
-            )
+        if not self.cells:
+            return
+        yield "## Requests\n"
+        head = ("request", "concurrency", "p50 ms", "p95 ms", "p99 ms", "per second", "counted")
+        rows = [(cell.request, cell.concurrency, *_percentiles(cell.latency), cell.per_second, cell.latency.count) for cell in self.cells]
+        yield from _table(head, rows)
+        yield "CPU ms per request by role, everything that went on meanwhile included:\n"
+        yield from _usages([(f"{cell.request}, {cell.concurrency}", cell.usage) for cell in self.cells])
 
     def _lives(self) -> Iterator[str]:
         if not self.life_cycles:
             return
         yield "## Life cycles\n"
         yield "create, reserve, escrow, fund, release with an instant ledger; p50/p95 in ms\n"
-        verbs = list(self.life_cycles[0].verbs)
         yield from _table(
-            ("concurrency", "orders", "per second", "whole", *verbs),
+            ("concurrency", "orders", "per second", "whole", *self.life_cycles[0].verbs),
             [
                 (lives.concurrency, lives.count, lives.per_second, *map(_short, (lives.whole, *lives.verbs.values())))
                 for lives in self.life_cycles
             ],
         )
-        yield "CPU ms per life cycle by role; idle is ms per second of the stack when nobody uses it:\n"
-        roles = list(self.life_cycles[0].cpu_ms)
-        rows: list[tuple[object, ...]] = [
-            (lives.concurrency, *(lives.cpu_ms[role] for role in roles), round(sum(lives.cpu_ms.values()), 1), lives.generator_cpu_ms)
-            for lives in self.life_cycles
-        ]
-        rows.append(("idle", *(self.idle_cpu_ms_per_s[role] for role in roles), round(sum(self.idle_cpu_ms_per_s.values()), 1), "–"))
-        yield from _table(("concurrency", *roles, "sum", "generator"), rows)
+        yield "CPU ms per life cycle by role; idle is per second of the stack when nobody uses it:\n"
+        usages = [(f"concurrency {lives.concurrency}", lives.usage) for lives in self.life_cycles]
+        yield from _usages([*usages, ("idle", self.idle)] if self.idle else usages)
         if self.history:
             parts = ", ".join(f"{name} {number}" for name, number in self.history.by_workflow.items())
             yield f"History events per life cycle: {self.history.per_life_cycle} ({parts}; average of {self.history.orders} orders).\n"
@@ -135,6 +124,16 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[st
     for row in rows:
         yield f"| {' | '.join(map(str, row))} |"
     yield ""
+
+
+def _usages(usages: Sequence[tuple[str, Usage]]) -> Iterator[str]:
+    roles = list(usages[0][1].roles_ms)
+    head = ("CPU ms", *roles, "sum", "generator", "cores used by neighbours")
+    rows = [
+        (name, *usage.roles_ms.values(), round(sum(usage.roles_ms.values()), 1), usage.generator_ms, usage.neighbours_cores)
+        for name, usage in usages
+    ]
+    yield from _table(head, rows)
 
 
 def _percentiles(latency: Latency) -> tuple[float, float, float]:
