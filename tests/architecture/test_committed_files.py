@@ -48,8 +48,8 @@ def test_no_committed_file_names_this_checkouts_place() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("--@index-url https://example.org/simple", 1),
-        ("--@extra-index-url=file:///srv/simple", 1),
+        ("--@index@-url https://example.org/simple", 1),
+        ("--@extra-index@-url=file:///srv/simple", 1),
         ('      "@resolved": "https://example.org/a.tgz",', 1),
         ("alembic==1.20.1 \\", 0),
         ("uv pip compile --no-emit-index-url", 0),
