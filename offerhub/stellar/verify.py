@@ -46,15 +46,15 @@ class VerifiedEnvelope:
 def verify_envelope(network: StellarNetwork, intent: EscrowIntent, envelope_xdr: str, bounds: EnvelopeBounds) -> VerifiedEnvelope:
     """Raise ``IntentMismatchError`` at the first difference. Time and sequence are judged by ``bounds`` alone."""
     raw, transaction = _parse(envelope_xdr)
-    _check_source(transaction, intent.source)
+    _require("source", intent.source, _account(transaction.source_account))
     max_time = _check_time(transaction.cond, bounds)
     sequence = _check_sequence(transaction, bounds)
     _require("memo", xdr.MemoType.MEMO_NONE.name, transaction.memo.type.name)
-    operation, found = _only_call(transaction)
+    operation, invoke, found = _only_call(transaction)
     if operation.source_account is not None:
         _require("operation.source", intent.source, _account(operation.source_account))
     call = _check_call(network, intent, found)
-    _check_authorization(operation, call, found)
+    _check_authorization(invoke.auth, call, found)
     _check_resources(network, transaction, call, bounds)
     return VerifiedEnvelope(
         envelope_xdr=envelope_xdr,
@@ -74,25 +74,19 @@ def _parse(envelope_xdr: str) -> tuple[bytes, xdr.Transaction]:
         canonical = envelope.to_xdr_bytes() == raw
     except Exception as error:  # noqa: BLE001 - the parser meets hostile bytes; whatever it trips over is a refusal
         raise IntentMismatchError("envelope", "a transaction envelope", f"{type(error).__name__}: {error}"[:200]) from None
-    _require("envelope.type", xdr.EnvelopeType.ENVELOPE_TYPE_TX.name, envelope.type.name)
     _require("envelope.canonical", expected=True, found=canonical)
     if envelope.v1 is None:
-        raise IntentMismatchError("envelope", "a transaction", None)
+        raise IntentMismatchError("envelope.type", xdr.EnvelopeType.ENVELOPE_TYPE_TX.name, envelope.type.name)
     _require("signatures", 0, len(envelope.v1.signatures))
     return raw, envelope.v1.tx
 
 
-def _check_source(transaction: xdr.Transaction, source: str) -> None:
-    _require("source", source, _account(transaction.source_account))
-
-
 def _check_time(preconditions: xdr.Preconditions, bounds: EnvelopeBounds) -> int:
     """Time bounds are the only precondition allowed: without a close end an envelope could lie in wait after it was signed."""
-    _require("preconditions", xdr.PreconditionType.PRECOND_TIME.name, preconditions.type.name)
-    if preconditions.time_bounds is None:
-        raise IntentMismatchError("preconditions", "time bounds", None)
-    min_time = preconditions.time_bounds.min_time.time_point.uint64
-    max_time = preconditions.time_bounds.max_time.time_point.uint64
+    time_bounds = preconditions.time_bounds
+    if time_bounds is None:
+        raise IntentMismatchError("preconditions", xdr.PreconditionType.PRECOND_TIME.name, preconditions.type.name)
+    min_time, max_time = time_bounds.min_time.time_point.uint64, time_bounds.max_time.time_point.uint64
     _require_range("min_time", min_time, 0, bounds.now_unix)
     _require_range("max_time", max_time, bounds.now_unix + bounds.min_remaining_s, bounds.now_unix + bounds.max_window_s)
     return max_time
@@ -106,17 +100,16 @@ def _check_sequence(transaction: xdr.Transaction, bounds: EnvelopeBounds) -> int
     return sequence
 
 
-def _only_call(transaction: xdr.Transaction) -> tuple[xdr.Operation, xdr.InvokeContractArgs]:
+def _only_call(transaction: xdr.Transaction) -> tuple[xdr.Operation, xdr.InvokeHostFunctionOp, xdr.InvokeContractArgs]:
     _require("operations", 1, len(transaction.operations))
     operation = transaction.operations[0]
-    _require("operation.type", xdr.OperationType.INVOKE_HOST_FUNCTION.name, operation.body.type.name)
-    host_function = operation.body.invoke_host_function_op.host_function if operation.body.invoke_host_function_op else None
-    if host_function is None:
-        raise IntentMismatchError("operation", "a host function", None)
-    _require("host_function.type", xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT.name, host_function.type.name)
-    if host_function.invoke_contract is None:
-        raise IntentMismatchError("host_function", "a contract call", None)
-    return operation, host_function.invoke_contract
+    invoke = operation.body.invoke_host_function_op
+    if invoke is None:
+        raise IntentMismatchError("operation.type", xdr.OperationType.INVOKE_HOST_FUNCTION.name, operation.body.type.name)
+    call, kind = invoke.host_function.invoke_contract, invoke.host_function.type
+    if call is None:
+        raise IntentMismatchError("host_function.type", xdr.HostFunctionType.HOST_FUNCTION_TYPE_INVOKE_CONTRACT.name, kind.name)
+    return operation, invoke, call
 
 
 def _check_call(network: StellarNetwork, intent: EscrowIntent, found: xdr.InvokeContractArgs) -> ExpectedCall:
@@ -130,9 +123,8 @@ def _check_call(network: StellarNetwork, intent: EscrowIntent, found: xdr.Invoke
     return call
 
 
-def _check_authorization(operation: xdr.Operation, call: ExpectedCall, found: xdr.InvokeContractArgs) -> None:
+def _check_authorization(entries: list[xdr.SorobanAuthorizationEntry], call: ExpectedCall, found: xdr.InvokeContractArgs) -> None:
     """The crown jewel: under source-account credentials a contract may do in our name all that this tree lists."""
-    entries = operation.body.invoke_host_function_op.auth if operation.body.invoke_host_function_op else []
     _require("auth", 1, len(entries))
     credentials = entries[0].credentials.type.name
     _require("auth.credentials", xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT.name, credentials)
