@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from offerhub.commands.escrow_creation import book_escrow_created, undo_escrow_creation
 from offerhub.commands.escrow_funding import book_funding, undo_funding
-from offerhub.commands.order_facts import emit_order, lock_order, tell_order_workflow, view
+from offerhub.commands.order_facts import emit_order, lock_order, view
 from offerhub.commands.release import book_release, undo_release
 from offerhub.domain.events import Event
 from offerhub.domain.messages import OperationPlan, OrderView, PlannedStep, Refusal
@@ -56,9 +56,7 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
     if operation.status in ("SUCCEEDED", "FAILED"):
         return view(order)
     last = await _confirmed_last_step(transaction, order, operation)
-    booked = await _BOOK[OperationKind(operation.kind)](transaction, order.id, operation.id, last)
-    tell_order_workflow(transaction, order.id)
-    return view(booked)
+    return view(await _BOOK[OperationKind(operation.kind)](transaction, order.id, operation.id, last))
 
 
 async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView:

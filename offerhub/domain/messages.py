@@ -12,21 +12,25 @@ ORDERS_QUEUE = "orders"
 TRUSTLESS_QUEUE = "trustless"
 CUSTODY_QUEUE = "custody"
 STREAMS_QUEUE = "streams"
-
-
-@dataclass(frozen=True)
-class OrderInput:
-    """Starts ``order/<id>``."""
-
-    order_id: str
+DEPOSITS_WORKFLOW_ID = "deposits"
+WALLET_STOCK_WORKFLOW_ID = "wallet-stock"
 
 
 @dataclass(frozen=True)
 class OrderMessage:
     """Signal to an order's workflow: carry out this operation, or (without one) look at the order again."""
 
+    order_id: str = ""
     operation_id: str = ""
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class OrderInput:
+    """Starts ``order/<id>``; ``pending`` is what a run hands over to its successor."""
+
+    order_id: str
+    pending: list[OrderMessage] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Prepared:
 
     intent_id: str
     envelope: str = ""
+    sequence: int = 0
+    max_time: int = 0
     attempt: SignedAttempt | None = None
 
 
@@ -116,15 +122,6 @@ class StepOutcome:
 
 
 @dataclass(frozen=True)
-class Completion:
-    """All steps of an operation applied: what to book."""
-
-    operation_id: str
-    kind: str
-    last: StepOutcome
-
-
-@dataclass(frozen=True)
 class Refusal:
     """An operation that cannot go on: what to tell the marketplace."""
 
@@ -144,11 +141,28 @@ class BookingResult:
 
 
 @dataclass(frozen=True)
-class StockReport:
-    """What the wallet stock looks like: ``batch`` lists the public keys of the batch to activate, empty when none is due."""
+class OperationResult:
+    """How a verb's child workflow ended; ``refusal`` is empty when it was booked."""
+
+    order: OrderView
+    outcomes: list[StepOutcome] = field(default_factory=list)
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class PlatformAccount:
+    """One of the platform's own accounts; ``kind`` is SPONSOR, FEE, PLATFORM or SIGNER."""
+
+    kind: str
+    public_key: str
+    ready: bool
+
+
+@dataclass(frozen=True)
+class WalletBatch:
+    """Wallets to create on the chain in one transaction of the sponsor; ``step`` is None when none is due."""
 
     ready: int
     waiting_users: int
-    batch_id: str = ""
-    batch: list[str] = field(default_factory=list)
-    sponsor: str = ""
+    public_keys: list[str] = field(default_factory=list)
+    step: PlannedStep | None = None

@@ -49,6 +49,13 @@ class Step:
         return self.action.value if self.milestone_index is None else f"{self.action.value}:{self.milestone_index}"
 
 
+_PARTY = {
+    Action.DEPLOY: Party.SIGNER,
+    Action.FUND: Party.BUYER,
+    Action.COMPLETE_MILESTONE: Party.SELLER,
+    Action.APPROVE_MILESTONE: Party.BUYER,
+    Action.RELEASE: Party.BUYER,
+}
 MOVES_MONEY = frozenset({Action.FUND, Action.RELEASE})
 
 
@@ -76,3 +83,11 @@ def _approvals(milestones: Sequence[MilestoneState]) -> list[Step]:
 def intent_id(operation_id: str, step: Step) -> str:
     """Stable for ever: the same step of the same operation is the same intent, however often it is tried."""
     return f"{operation_id}/{step.name}"
+
+
+def parse_intent_id(text: str) -> tuple[str, Step]:
+    """The operation and the step that ``intent_id`` was made of."""
+    operation_id, _, name = text.partition("/")
+    action_name, _, index = name.partition(":")
+    action = Action(action_name)
+    return operation_id, Step(action, _PARTY[action], int(index) if index else None)

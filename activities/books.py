@@ -1,0 +1,51 @@
+"""Our own books: each activity is one command in one transaction, run as a local activity of the order's workflow or its child."""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from offerhub.commands import operations as commands
+from offerhub.domain.context import Context
+from offerhub.domain.errors import LedgerMismatchError
+from offerhub.domain.messages import BookingResult, OperationPlan, OrderView, Refusal
+from offerhub.storage import operations
+from offerhub.storage.unit_of_work import Database
+
+
+class BookActivities:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @activity.defn
+    async def look_at_order(self, order_id: str) -> OrderView:
+        async with self._database.reading() as reader:
+            return await commands.look_at_order(reader, order_id)
+
+    @activity.defn
+    async def begin_operation(self, operation_id: str) -> OperationPlan:
+        async with self._database.transaction(await self._context(operation_id)) as transaction:
+            return await commands.begin_operation(transaction, operation_id)
+
+    @activity.defn
+    async def book_operation(self, operation_id: str) -> BookingResult:
+        """A mismatch between quote and chain is not booked but reported, in a transaction of its own."""
+        context = await self._context(operation_id)
+        try:
+            async with self._database.transaction(context) as transaction:
+                return BookingResult(await commands.book_operation(transaction, operation_id))
+        except LedgerMismatchError as mismatch:
+            async with self._database.transaction(context) as transaction:
+                return BookingResult(await commands.report_mismatch(transaction, operation_id, str(mismatch)), str(mismatch))
+
+    @activity.defn
+    async def refuse_operation(self, refusal: Refusal) -> OrderView:
+        async with self._database.transaction(await self._context(refusal.operation_id)) as transaction:
+            return await commands.refuse_operation(transaction, refusal)
+
+    async def _context(self, operation_id: str) -> Context:
+        """In the train of the request that asked for the operation."""
+        async with self._database.reading() as reader:
+            operation = await operations.get(reader, operation_id)
+        correlation_id = operation.correlation_id if operation is not None else ""
+        workflow_id = activity.info().workflow_id
+        return Context("system", correlation_id, operation_id=operation_id, workflow_id=workflow_id)

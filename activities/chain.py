@@ -1,0 +1,129 @@
+"""Horizon: post stored envelopes and read what became of them. Posting and asking any number of times is harmless."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from temporalio import activity
+
+from activities.failures import WaitingError
+from activities.outcomes import TRAPPED, outcome_of
+from offerhub.commands import attempts as attempt_commands
+from offerhub.commands.attempts import Outcome
+from offerhub.domain.context import Context
+from offerhub.domain.messages import Movement, SignedAttempt, StepOutcome, StepStatus
+from offerhub.domain.plans import MOVES_MONEY, Action
+from offerhub.domain.states import AttemptState
+from offerhub.stellar import outcome as proof
+from offerhub.stellar.failure import Trace
+from offerhub.stellar.horizon import Horizon
+from offerhub.stellar.horizon_records import Lookup, Observation, SubmitAnswer
+from offerhub.stellar.network import StellarNetwork
+from offerhub.stellar.payments import escrow_movements
+from offerhub.storage import attempts
+from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.unit_of_work import Database
+
+FIRST_LOOK_S = 0.2
+SLOWEST_LOOK_S = 1.0
+LOOKING_S = 20
+POST_AGAIN_S = 10
+# After its last moment plus this, an envelope of which nobody can tell is shown as UNKNOWN.
+PROOF_IS_LATE_S = 300
+_SYSTEM = Context("system", "")
+
+
+class ChainActivities:
+    def __init__(self, database: Database, horizon: Horizon, network: StellarNetwork) -> None:
+        self._database = database
+        self._horizon = horizon
+        self._network = network
+
+    @activity.defn
+    async def submit_attempt(self, attempt: SignedAttempt) -> StepOutcome:
+        """Post the stored bytes and wait for the ledger. Only a transaction found in a ledger is an outcome."""
+        async with self._database.transaction(_SYSTEM) as transaction:
+            stored = await attempt_commands.note_submission(transaction, attempt.attempt_id)
+        if not stored.is_open:
+            return outcome_of(stored)
+        answer = await self._horizon.submit(stored.envelope)
+        record = answer.record
+        if record is None and answer.code == "transaction_failed":
+            record = (await self._horizon.transaction(stored.inner_hash)).record
+        if record is None or record.hash not in (stored.outer_hash, stored.inner_hash):
+            return StepOutcome(StepStatus.PENDING, stored.id, stored.inner_hash, reason=_said(answer))
+        trace = Trace(answer.diagnostic_events, self._network.usdc_contract)
+        return await self._settle(stored, proof.decide(_question(stored), Observation(Lookup(record, None)), trace))
+
+    @activity.defn
+    async def settle_attempt(self, attempt: SignedAttempt) -> StepOutcome:
+        """Ask until the transaction is in a ledger or provably dead. Late proof makes it UNKNOWN, once; after that it is asked for ever."""
+        async with self._database.reading() as reader:
+            stored = await attempts.get(reader, attempt.attempt_id)
+        if stored is None:
+            raise LookupError(f"there is no attempt {attempt.attempt_id}")
+        if not stored.is_open:
+            return outcome_of(stored)
+        found = await self._look(stored)
+        if not isinstance(found, proof.Pending):
+            return await self._settle(stored, found)
+        if stored.state is not AttemptState.UNKNOWN and await self._is_overdue(stored):
+            return await self._settle(stored, found)
+        raise WaitingError(found.why)
+
+    async def _look(self, stored: AttemptRecord) -> proof.Outcome:
+        """Several looks in one activity: a retry of the activity would cost the server far more than a sleep here."""
+        started = posted = time.monotonic()
+        pause_s = FIRST_LOOK_S
+        while True:
+            seen = await self._horizon.observe(stored.inner_hash, stored.source, stored.sequence)
+            found = proof.decide(_question(stored), seen, Trace(token_contract=self._network.usdc_contract))
+            now = time.monotonic()
+            if not isinstance(found, proof.Pending) or now - started > LOOKING_S:
+                return found
+            if stored.via == "horizon" and now - posted > POST_AGAIN_S:
+                await self._horizon.submit_async(stored.envelope)
+                posted = now
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, SLOWEST_LOOK_S)
+
+    async def _is_overdue(self, stored: AttemptRecord) -> bool:
+        ledger = await self._horizon.latest_ledger()
+        return max(ledger.closed_at_unix, int(time.time())) > stored.max_time + PROOF_IS_LATE_S
+
+    async def _settle(self, stored: AttemptRecord, found: proof.Outcome) -> StepOutcome:
+        outcome = await self._outcome(stored, found)
+        async with self._database.transaction(Context("system", "", operation_id=stored.operation_id)) as transaction:
+            return outcome_of(await attempt_commands.settle_attempt(transaction, stored.id, outcome))
+
+    async def _outcome(self, stored: AttemptRecord, found: proof.Outcome) -> Outcome:
+        match found:
+            case proof.Applied(record):
+                return Outcome(AttemptState.CONFIRMED, record.ledger, movements=await self._movements(stored))
+            case proof.Refused(record, failure):
+                code = TRAPPED if failure.contract_error is not None else failure.codes[-1]
+                return Outcome(AttemptState.REJECTED, record.ledger, code, failure.sentence)
+            case proof.Dead(sentence):
+                return Outcome(AttemptState.DEAD, reason=sentence)
+            case proof.Pending(why):
+                return Outcome(AttemptState.UNKNOWN, reason=why)
+
+    async def _movements(self, stored: AttemptRecord) -> tuple[Movement, ...]:
+        """The USDC an escrow call moved, from the chain's own records: the books are made of nothing else."""
+        if stored.step is None or stored.contract_id is None or Action(stored.step["action"]) not in MOVES_MONEY:
+            return ()
+        records = await self._horizon.payments_of(stored.inner_hash)
+        moved = escrow_movements(records, self._network.usdc_issuer, stored.contract_id)
+        return tuple(Movement(one.sender, one.recipient, one.amount_stroops) for one in moved)
+
+
+def _question(stored: AttemptRecord) -> proof.Attempt:
+    return proof.Attempt(stored.inner_hash, stored.source, stored.sequence, stored.max_time)
+
+
+def _said(answer: SubmitAnswer) -> str:
+    words = [answer.code, *answer.result_codes, answer.detail]
+    return f"Horizon answered {answer.status}: {', '.join(word for word in words if word)}."
+
+

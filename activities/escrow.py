@@ -1,0 +1,105 @@
+"""Trustless Work: have envelopes built, send deployments, tell its index. On the ``trustless`` queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from temporalio import activity
+
+from activities.envelope_check import EnvelopeCheck
+from activities.failures import WaitingError
+from activities.intents import EscrowStep, escrow_step
+from activities.outcomes import outcome_of, signed_attempt
+from offerhub.commands import attempts as attempt_commands
+from offerhub.commands.attempts import Turn
+from offerhub.commands.operations import report_refused_signature
+from offerhub.domain.context import Context
+from offerhub.domain.errors import IntentMismatchError
+from offerhub.domain.messages import PlannedStep, Prepared, SignedAttempt, StepOutcome, StepStatus
+from offerhub.domain.plans import OperationKind
+from offerhub.domain.states import AttemptState
+from offerhub.providers.budget import Priority
+from offerhub.providers.errors import EscrowNotIndexedError
+from offerhub.providers.trustless_work import TrustlessWork
+from offerhub.storage import orders
+from offerhub.storage.unit_of_work import Database
+
+_PRIORITY = {
+    OperationKind.RELEASE: Priority.RELEASE,
+    OperationKind.ESCROW_FUNDING: Priority.FUND,
+    OperationKind.ESCROW_CREATION: Priority.DEPLOY,
+}
+_TURN_PATIENCE_S = 5
+_TURN_POLL_S = 0.15
+
+
+def operation_context(wanted: EscrowStep) -> Context:
+    operation = wanted.operation
+    return Context("system", operation.correlation_id, operation_id=operation.id, workflow_id=operation.workflow_id)
+
+
+class EscrowActivities:
+    def __init__(self, database: Database, trustless: TrustlessWork, check: EnvelopeCheck) -> None:
+        self._database = database
+        self._trustless = trustless
+        self._check = check
+
+    @activity.defn
+    async def prepare_step(self, step: PlannedStep) -> Prepared:
+        """An envelope that passed the comparison, or the attempt that an earlier run has signed already."""
+        async with self._database.reading() as reader:
+            wanted = await escrow_step(reader, step.intent_id)
+        turn = await self._turn(wanted)
+        for attempt in turn.attempts:
+            if attempt.is_open or attempt.state is AttemptState.CONFIRMED:
+                return Prepared(step.intent_id, attempt=signed_attempt(attempt))
+        envelope = await self._built(wanted)
+        try:
+            verified = await self._check.verify(wanted, envelope, turn.last_sequence)
+        except IntentMismatchError as mismatch:
+            difference = (mismatch.field, mismatch.expected, mismatch.found)
+            async with self._database.transaction(operation_context(wanted)) as transaction:
+                await report_refused_signature(transaction, wanted.operation.id, wanted.intent_id, difference)
+            raise
+        return Prepared(step.intent_id, envelope, verified.sequence, verified.max_time)
+
+    @activity.defn
+    async def send_deploy(self, attempt: SignedAttempt) -> StepOutcome:
+        """Through Trustless Work, or its index never learns of the contract. Its answer is no outcome: Horizon is asked next."""
+        async with self._database.transaction(Context("system", "")) as transaction:
+            stored = await attempt_commands.note_submission(transaction, attempt.attempt_id)
+        if not stored.is_open:
+            return outcome_of(stored)
+        # A signed envelope does not keep: it goes before everything that could still be built later.
+        answer = await self._trustless.send_transaction(stored.envelope, Priority.RELEASE)
+        reason = "" if answer.accepted else f"Trustless Work: {answer.message}"
+        return StepOutcome(StepStatus.PENDING, stored.id, stored.inner_hash, reason=reason)
+
+    @activity.defn
+    async def tell_index(self, transaction_hash: str) -> bool:
+        return await self._trustless.tell_index(transaction_hash)
+
+    async def _turn(self, wanted: EscrowStep) -> Turn:
+        source = wanted.intent.source
+        patient_until = time.monotonic() + _TURN_PATIENCE_S
+        while True:
+            async with self._database.transaction(operation_context(wanted)) as transaction:
+                turn = await attempt_commands.take_turn(transaction, source, wanted.intent_id)
+            if turn.ahead == 0:
+                return turn
+            if time.monotonic() > patient_until:
+                raise WaitingError(f"Waiting for account {source}: {turn.ahead} transaction(s) ahead.")
+            await asyncio.sleep(_TURN_POLL_S)
+
+    async def _built(self, wanted: EscrowStep) -> str:
+        try:
+            return await self._trustless.build(wanted.intent, _PRIORITY[OperationKind(wanted.operation.kind)])
+        except EscrowNotIndexedError:
+            async with self._database.reading() as reader:
+                order = await orders.get(reader, wanted.operation.resource_id)
+            if order is not None and order.escrow is not None and order.escrow.deploy_hash is not None:
+                await self._trustless.tell_index(order.escrow.deploy_hash)
+            raise
+
+

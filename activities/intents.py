@@ -1,0 +1,121 @@
+"""What a step means on the chain, derived from our own rows alone.
+
+Both the asking and the signing side call this; neither trusts the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.intents import (
+    ActivateWallets,
+    ApproveMilestone,
+    ChangeMilestoneStatus,
+    DeployEscrow,
+    EscrowIntent,
+    EscrowTerms,
+    FundEscrow,
+    OwnIntent,
+    ReleaseFunds,
+    TrustAsset,
+)
+from offerhub.domain.plans import Action, Step, parse_intent_id
+from offerhub.storage import operations, orders, users, wallets
+from offerhub.storage.operations import OperationRecord
+from offerhub.storage.orders import OrderRecord
+from offerhub.storage.unit_of_work import Transaction
+
+ACTIVATION_PREFIX = "wallets/"
+TRUST_PREFIX = "platform/"
+# More wallets than any batch holds, so that a batch is seen whole.
+_ALL_ACTIVATING = 100
+_DELIVERED = "completed"
+
+
+@dataclass(frozen=True)
+class EscrowStep:
+    """A step of an operation with the call it makes; ``contract_id`` is None before the contract exists."""
+
+    intent_id: str
+    step: Step
+    operation: OperationRecord
+    intent: EscrowIntent
+    contract_id: str | None
+
+    @property
+    def doing(self) -> str:
+        return f"{self.step.action.value.replace('_', ' ')} of order {self.operation.resource_id}"
+
+
+def is_own(intent_id: str) -> bool:
+    return intent_id.startswith((ACTIVATION_PREFIX, TRUST_PREFIX))
+
+
+def activation_intent_id(first_public_key: str) -> str:
+    return f"{ACTIVATION_PREFIX}{first_public_key}/activate"
+
+
+async def escrow_step(transaction: Transaction, intent_id: str) -> EscrowStep:
+    operation_id, step = parse_intent_id(intent_id)
+    operation = await operations.get(transaction, operation_id)
+    order = await orders.get(transaction, operation.resource_id) if operation is not None else None
+    if operation is None or order is None:
+        raise LookupError(f"there is no operation {operation_id}")
+    if operation.status in ("SUCCEEDED", "FAILED"):
+        raise DomainError(ErrorCode.INVALID_STATE, f"Operation {operation_id} is {operation.status}; it has no steps left.")
+    contract_id = order.the_escrow.contract_id
+    return EscrowStep(intent_id, step, operation, await _intent(transaction, order, step), contract_id)
+
+
+async def own_intent(transaction: Transaction, intent_id: str) -> OwnIntent:
+    subject = intent_id.split("/")[1]
+    if intent_id.startswith(TRUST_PREFIX):
+        return TrustAsset(subject)
+    batch = await wallets.in_state(transaction, "USER", ["ACTIVATING"], _ALL_ACTIVATING)
+    sponsor = await wallets.platform_key(transaction, "SPONSOR")
+    if not batch or batch[0].public_key != subject or sponsor is None:
+        raise LookupError(f"{intent_id} is not the batch of wallets being activated")
+    return ActivateWallets(sponsor, tuple(wallet.public_key for wallet in batch))
+
+
+async def _intent(transaction: Transaction, order: OrderRecord, step: Step) -> EscrowIntent:
+    escrow = order.the_escrow
+    standings = await users.standings(transaction, (order.buyer_id, order.seller_id))
+    buyer, seller = str(standings[order.buyer_id].public_key), str(standings[order.seller_id].public_key)
+    if step.action is Action.DEPLOY:
+        return DeployEscrow(escrow.signer, await _terms(transaction, order, buyer, seller))
+    contract_id, index = escrow.contract_id, step.milestone_index
+    if contract_id is None:
+        raise LookupError(f"escrow {escrow.id} has no contract yet")
+    if step.action is Action.FUND:
+        return FundEscrow(buyer, contract_id, await _terms(transaction, order, buyer, seller), order.amount)
+    if step.action is Action.RELEASE:
+        return ReleaseFunds(buyer, contract_id)
+    if index is None:
+        raise LookupError(f"{step.action} names no milestone")
+    if step.action is Action.COMPLETE_MILESTONE:
+        evidence = f"{order.id} {order.milestones[index].ref}"
+        return ChangeMilestoneStatus(seller, contract_id, index, _DELIVERED, evidence)
+    return ApproveMilestone(buyer, contract_id, index)
+
+
+async def _terms(transaction: Transaction, order: OrderRecord, buyer: str, seller: str) -> EscrowTerms:
+    """Approver and release signer are the buyer, receiver is the seller, the escrow's own platform signer decides disputes."""
+    platform = await wallets.platform_key(transaction, "PLATFORM")
+    if platform is None:
+        raise DomainError(ErrorCode.WALLET_NOT_READY, "The platform's account is not ready yet.")
+    return EscrowTerms(
+        engagement_id=order.id,
+        title=order.title,
+        description=order.description or order.title,
+        approver=buyer,
+        service_provider=seller,
+        platform=platform,
+        release_signer=buyer,
+        dispute_resolver=order.the_escrow.signer,
+        receiver=seller,
+        amount_stroops=order.amount,
+        platform_fee_bps=order.platform_fee_bps,
+        milestones=tuple(milestone.title for milestone in order.milestones),
+    )

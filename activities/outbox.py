@@ -1,0 +1,137 @@
+"""The outbox: tells each order's workflow what the database has accepted. Runs beside the workers of the ``orders`` role."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from offerhub.commands.operations import look_at_order
+from offerhub.commands.order_facts import BACKGROUND_PRIORITY
+from offerhub.domain.context import Context
+from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView
+from offerhub.domain.states import OrderState
+from offerhub.storage import operations
+from offerhub.storage.operations import PendingMessage
+from offerhub.storage.unit_of_work import MESSAGES_WRITTEN, Database
+from offerhub.stream.nudges import Nudges
+from offerhub.telemetry.logs import get_logger
+from workflows.details import order_summary
+
+URGENT = (0, BACKGROUND_PRIORITY - 1)
+BACKGROUND = (BACKGROUND_PRIORITY, BACKGROUND_PRIORITY)
+BATCH = 50
+SWEEP_S = 1.0
+SLOWEST_RETRY_S = 5.0
+_RPC_TIMEOUT = timedelta(seconds=5)
+_KNOWN_SUMMARIES = 5_000
+_DISPATCHER = Context("system", "outbox")
+_log = get_logger(__name__)
+
+
+class Dispatcher:
+    """Several may run: each takes messages that no other holds. A message delivered twice does no harm.
+
+    Operations go out at once. Word that an order merely changed is for operators to look at, so it goes at a bounded rate.
+    """
+
+    def __init__(self, database: Database, client: Client, nudges: Nudges, background_per_second: int) -> None:
+        self._database = database
+        self._client = client
+        self._nudges = nudges
+        self._background_per_second = background_per_second
+        self._allowance = 1.0
+        self._counted_at = time.monotonic()
+        self._summaries: OrderedDict[str, str] = OrderedDict()
+
+    async def run(self) -> None:
+        """Until canceled. While Temporal or PostgreSQL is away nothing is lost: the rows wait."""
+        pause_s = SWEEP_S
+        while True:
+            try:
+                delivered, failed = await self.dispatch_once()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next pass starts from the committed rows
+                _log.warning("outbox.interrupted", error=repr(error)[:300])
+                delivered, failed = 0, 1
+            if failed:
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, SLOWEST_RETRY_S)
+                continue
+            pause_s = SWEEP_S
+            if delivered < BATCH:
+                await self._nudges.wait(MESSAGES_WRITTEN, SWEEP_S)
+
+    async def dispatch_once(self) -> tuple[int, int]:
+        """One pass over both kinds; returns how many were delivered and how many were not."""
+        urgent = await self._dispatch(URGENT, BATCH)
+        background = await self._dispatch(BACKGROUND, self._background_allowed())
+        self._allowance -= background[0]
+        return urgent[0] + background[0], urgent[1] + background[1]
+
+    def _background_allowed(self) -> int:
+        now = time.monotonic()
+        earned = (now - self._counted_at) * self._background_per_second
+        self._counted_at = now
+        self._allowance = min(self._allowance + earned, float(self._background_per_second))
+        return min(int(self._allowance), BATCH)
+
+    async def _dispatch(self, priorities: tuple[int, int], limit: int) -> tuple[int, int]:
+        if limit <= 0:
+            return 0, 0
+        async with self._database.transaction(_DISPATCHER) as transaction:
+            messages = await operations.pending_messages(transaction, priorities, limit)
+            if not messages:
+                return 0, 0
+            outcomes = await asyncio.gather(*(self._deliver(message) for message in messages), return_exceptions=True)
+            delivered: list[int] = []
+            for message, outcome in zip(messages, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    _log.warning("outbox.not_delivered", workflow_id=message.workflow_id, error=repr(outcome)[:300])
+                else:
+                    delivered.append(message.id)
+            if delivered:
+                await operations.mark_dispatched(transaction, delivered)
+        return len(delivered), len(messages) - len(delivered)
+
+    async def _deliver(self, message: PendingMessage) -> None:
+        payload = OrderMessage(**message.payload)
+        if message.priority == BACKGROUND_PRIORITY:
+            async with self._database.reading() as reader:
+                order = await look_at_order(reader, payload.order_id)
+            if order.state == OrderState.CLOSED:
+                await self._signal_if_running(message, payload)
+                return
+        summary = await self._summary(payload.order_id)
+        await self._client.start_workflow(
+            message.workflow,
+            OrderInput(payload.order_id),
+            id=message.workflow_id,
+            task_queue=ORDERS_QUEUE,
+            start_signal=message.signal,
+            start_signal_args=[payload],
+            static_summary=summary,
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+
+    async def _signal_if_running(self, message: PendingMessage, payload: OrderMessage) -> None:
+        """A closed order's workflow is told, so that it ends, but not started again."""
+        try:
+            await self._client.get_workflow_handle(message.workflow_id).signal(message.signal, payload, rpc_timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    async def _summary(self, order_id: str) -> str:
+        """Amount and parties never change, so an order is read once for all its messages."""
+        known = self._summaries.get(order_id)
+        if known is None:
+            async with self._database.reading() as reader:
+                order: OrderView = await look_at_order(reader, order_id)
+            known = self._summaries[order_id] = order_summary(order)
+            if len(self._summaries) > _KNOWN_SUMMARIES:
+                self._summaries.popitem(last=False)
+        return known

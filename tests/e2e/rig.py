@@ -1,0 +1,208 @@
+"""Drives one installation from the outside: starts and kills its worker, accepts commands, and compares books and chain."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+from temporalio.client import Client
+
+from devstack.choices import CHECKOUT
+from offerhub.commands.escrow_creation import request_escrow
+from offerhub.commands.escrow_funding import request_funding
+from offerhub.commands.order_facts import Accepted
+from offerhub.commands.orders import CreateOrder, MilestoneWish, create_order
+from offerhub.commands.release import request_release
+from offerhub.commands.reserve import reserve_order
+from offerhub.commands.users import CreateUser, create_user
+from offerhub.domain.context import Context
+from offerhub.domain.money import format_amount, parse_chain_amount
+from offerhub.storage import ledger as books
+from offerhub.storage import operations, orders, users, wallets
+from offerhub.storage.operations import OperationRecord
+from offerhub.storage.orders import OrderRecord
+from offerhub.storage.unit_of_work import Database
+from offerhub.storage.users import UserRecord
+from offerhub.stream.nudges import Nudges
+from tests.services import SandboxServer
+
+READY_S = 30.0
+OPERATION_S = 30.0
+POLL_S = 0.05
+
+
+def acting() -> Context:
+    return Context("master", f"req_{uuid.uuid4().hex[:12]}")
+
+
+@dataclass
+class Rig:
+    postgres_url: str
+    redis_url: str
+    temporal_address: str
+    sandbox: SandboxServer
+    folder: Path
+    namespace: str = field(default_factory=lambda: f"e2e-{uuid.uuid4().hex[:8]}")
+    settings: dict[str, str] = field(default_factory=dict)
+    worker: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self._redis = Redis.from_url(self.redis_url)
+        self._nudges = Nudges(self._redis)
+        self.database = Database(self.postgres_url, self._nudges.publish)
+        self._custody_key = base64.b64encode(os.urandom(32)).decode()
+        self.log = self.folder / "worker.log"
+
+    async def start_worker(self, *, wait_for_wallets: int = 2) -> None:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "WORKER_"))},
+            **self.sandbox.environment,
+            "DATABASE_URL": self.postgres_url,
+            "REDIS_URL": self.redis_url,
+            "TEMPORAL_ADDRESS": self.temporal_address,
+            "TEMPORAL_NAMESPACE": self.namespace,
+            "WALLET_ENCRYPTION_KEY": self._custody_key,
+            "PLATFORM_FEE_BPS": "250",
+            "PLATFORM_SIGNERS": "2",
+            "WALLET_STOCK": "4",
+            "TRUSTLESS_WORK_REQUESTS_PER_MINUTE": "0",
+            **self.settings,
+        }
+        with self.log.open("ab") as output:
+            self.worker = subprocess.Popen([sys.executable, "worker.py"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)
+        if wait_for_wallets:
+            await self.until(lambda: self._has_stock(wait_for_wallets), READY_S)
+
+    def kill_worker(self) -> None:
+        assert self.worker is not None
+        self.worker.send_signal(signal.SIGKILL)
+        self.worker.wait(10)
+
+    async def stop_worker(self) -> int:
+        assert self.worker is not None
+        self.worker.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.worker.wait, 30)
+
+    async def close(self) -> None:
+        if self.worker is not None and self.worker.poll() is None:
+            self.kill_worker()
+        await self.database.close()
+        await self._redis.aclose()
+
+    async def temporal(self) -> Client:
+        return await Client.connect(self.temporal_address, namespace=self.namespace)
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], timeout_s: float = OPERATION_S) -> Any:
+        limit = time.monotonic() + timeout_s
+        while time.monotonic() < limit:
+            found = await condition()
+            if found:
+                return found
+            if self.worker is not None and self.worker.poll() not in (None, -signal.SIGKILL):
+                break
+            await asyncio.sleep(POLL_S)
+        raise AssertionError(f"{condition} did not come true:\n{self.log.read_text()[-6000:]}")
+
+    async def user(self) -> UserRecord:
+        """A user with a ready wallet."""
+        async with self.database.transaction(acting()) as transaction:
+            created = await create_user(transaction, CreateUser(uuid.uuid4().hex))
+
+        async def ready() -> UserRecord | None:
+            async with self.database.reading() as reader:
+                found = await users.get(reader, created.id)
+            return found if found is not None and found.public_key else None
+
+        return await self.until(ready)
+
+    async def deposit(self, user: UserRecord, amount_stroops: int) -> None:
+        """Pay sandbox USDC to the user's wallet and wait until it is credited."""
+        before = await self.balance(f"user:{user.id}:available")
+        async with httpx.AsyncClient() as client:
+            body = {"address": user.public_key, "amount": format_amount(amount_stroops)}
+            (await client.post(f"{self.sandbox.url}/control/faucet", json=body)).raise_for_status()
+
+        async def credited() -> bool:
+            return await self.balance(f"user:{user.id}:available") == before + amount_stroops
+
+        await self.until(credited)
+
+    async def order(self, buyer: UserRecord, seller: UserRecord, amount_stroops: int, milestones: int = 1) -> OrderRecord:
+        """An order with the buyer's money reserved."""
+        wishes = tuple(MilestoneWish(f"m{number}", f"Milestone {number}") for number in range(1, milestones + 1))
+        request = CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "Logo design", milestones=wishes)
+        async with self.database.transaction(acting()) as transaction:
+            order = await create_order(transaction, request, platform_fee_bps=250)
+        async with self.database.transaction(acting()) as transaction:
+            return await reserve_order(transaction, order.id)
+
+    async def accept_escrow(self, order_id: str) -> Accepted:
+        async with self.database.transaction(acting()) as transaction:
+            return await request_escrow(transaction, order_id)
+
+    async def accept_funding(self, order_id: str) -> Accepted:
+        async with self.database.transaction(acting()) as transaction:
+            return await request_funding(transaction, order_id)
+
+    async def accept_release(self, order_id: str) -> Accepted:
+        async with self.database.transaction(acting()) as transaction:
+            return await request_release(transaction, order_id, None, None)
+
+    async def finished(self, accepted: Accepted, timeout_s: float = OPERATION_S) -> OperationRecord:
+        async def done() -> OperationRecord | None:
+            operation = await self.operation(accepted.operation.id)
+            return operation if operation.status in ("SUCCEEDED", "FAILED") else None
+
+        found: OperationRecord = await self.until(done, timeout_s)
+        return found
+
+    async def succeeded(self, accepted: Accepted, timeout_s: float = OPERATION_S) -> OperationRecord:
+        operation = await self.finished(accepted, timeout_s)
+        assert operation.status == "SUCCEEDED", operation.error
+        return operation
+
+    async def funded(self, order_id: str) -> None:
+        await self.succeeded(await self.accept_escrow(order_id))
+        await self.succeeded(await self.accept_funding(order_id))
+
+    async def operation(self, operation_id: str) -> OperationRecord:
+        async with self.database.reading() as reader:
+            found = await operations.get(reader, operation_id)
+        assert found is not None
+        return found
+
+    async def read_order(self, order_id: str) -> OrderRecord:
+        async with self.database.reading() as reader:
+            found = await orders.get(reader, order_id)
+        assert found is not None
+        return found
+
+    async def platform_key(self) -> str:
+        async with self.database.reading() as reader:
+            return str(await wallets.platform_key(reader, "PLATFORM"))
+
+    async def balance(self, account: str) -> int:
+        async with self.database.transaction(acting()) as transaction:
+            return (await books.lock_balances(transaction, (account,)))[account]
+
+    async def on_chain(self, address: str) -> int:
+        """USDC of an account, in stroops, as the network has it."""
+        async with httpx.AsyncClient() as client:
+            answer = (await client.get(f"{self.sandbox.url}/accounts/{address}")).raise_for_status().json()
+        return next((parse_chain_amount(one["balance"]) for one in answer["balances"] if one.get("asset_code") == "USDC"), 0)
+
+    async def _has_stock(self, count: int) -> bool:
+        async with self.database.reading() as reader:
+            return (await wallets.stock(reader)).ready >= count

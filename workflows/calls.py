@@ -1,0 +1,207 @@
+"""Every activity a workflow may call: one typed function each, with its time-out, its retries and its line in the operator's UI.
+
+Our own rows change in local activities; each effect on the outside is one regular activity on the queue of the role that may cause it.
+Faults of networks and providers are retried for ever; what must not be retried says so itself (``activities/failures.py``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from offerhub.domain.messages import (
+    CUSTODY_QUEUE,
+    ORDERS_QUEUE,
+    STREAMS_QUEUE,
+    TRUSTLESS_QUEUE,
+    BookingResult,
+    OperationPlan,
+    OrderView,
+    PlannedStep,
+    PlatformAccount,
+    Prepared,
+    Refusal,
+    SignedAttempt,
+    StepOutcome,
+    WalletBatch,
+)
+
+Result = TypeVar("Result")
+
+# The first retry comes soon: most faults are a lost connection. The last ones are for outages that somebody is looking at.
+_FOR_EVER = RetryPolicy(initial_interval=timedelta(milliseconds=300), backoff_coefficient=2, maximum_interval=timedelta(seconds=15))
+_A_FEW_TIMES = RetryPolicy(initial_interval=timedelta(seconds=2), backoff_coefficient=2, maximum_attempts=8)
+# A database that is away for longer than this becomes a timer, so that the workflow can still be signalled.
+_LOCAL_PATIENCE = timedelta(seconds=5)
+_DATABASE_S = 10
+# Longer than the slowest answer of the provider or of Horizon; the heartbeat tells of a dead worker much earlier.
+_PROVIDER_S = 60
+_SEND_S = 90
+_SIGNING_S = 10
+_HEARTBEAT = timedelta(seconds=8)
+# A signed envelope is only good for minutes: after this, asking the chain what became of it is the better use of time.
+_SENDING_LIMIT = timedelta(minutes=2)
+
+
+async def look_at_order(order_id: str) -> OrderView:
+    return await _local("look_at_order", order_id, OrderView)
+
+
+async def begin_operation(operation_id: str) -> OperationPlan:
+    return await _local("begin_operation", operation_id, OperationPlan)
+
+
+async def book_operation(operation_id: str) -> BookingResult:
+    return await _local("book_operation", operation_id, BookingResult)
+
+
+async def refuse_operation(refusal: Refusal) -> OrderView:
+    return await _local("refuse_operation", refusal, OrderView)
+
+
+async def prepare_step(step: PlannedStep) -> Prepared:
+    return await _remote("prepare_step", step, Prepared, TRUSTLESS_QUEUE, step.summary)
+
+
+async def prepare_own_step(step: PlannedStep) -> Prepared:
+    return await _remote("prepare_own_step", step, Prepared, ORDERS_QUEUE, step.summary)
+
+
+async def sign_step(prepared: Prepared, summary: str) -> SignedAttempt:
+    result: SignedAttempt = await workflow.execute_activity(
+        "sign_step",
+        prepared,
+        result_type=SignedAttempt,
+        task_queue=CUSTODY_QUEUE,
+        start_to_close_timeout=timedelta(seconds=_SIGNING_S),
+        retry_policy=_FOR_EVER,
+        summary=summary,
+    )
+    return result
+
+
+async def submit_attempt(attempt: SignedAttempt, summary: str) -> StepOutcome:
+    return await _remote("submit_attempt", attempt, StepOutcome, ORDERS_QUEUE, summary)
+
+
+async def send_deploy(attempt: SignedAttempt, summary: str) -> StepOutcome:
+    result: StepOutcome = await workflow.execute_activity(
+        "send_deploy",
+        attempt,
+        result_type=StepOutcome,
+        task_queue=TRUSTLESS_QUEUE,
+        start_to_close_timeout=timedelta(seconds=_SEND_S),
+        schedule_to_close_timeout=_SENDING_LIMIT,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_FOR_EVER,
+        summary=summary,
+    )
+    return result
+
+
+async def settle_attempt(attempt: SignedAttempt, summary: str) -> StepOutcome:
+    return await _remote("settle_attempt", attempt, StepOutcome, ORDERS_QUEUE, summary)
+
+
+async def tell_index(transaction_hash: str, summary: str) -> bool:
+    """Best effort: Trustless Work's index is for people to look at."""
+    result: bool = await workflow.execute_activity(
+        "tell_index",
+        transaction_hash,
+        result_type=bool,
+        task_queue=TRUSTLESS_QUEUE,
+        start_to_close_timeout=timedelta(seconds=_PROVIDER_S),
+        retry_policy=_A_FEW_TIMES,
+        summary=summary,
+    )
+    return result
+
+
+async def open_payments_cursor() -> str:
+    """Where reading the chain begins: fixed before the first wallet exists, so that no payment can come before it."""
+    return await _remote("open_payments_cursor", None, str, STREAMS_QUEUE, "the chain's position to read from")
+
+
+async def follow_payments() -> str:
+    result: str = await workflow.execute_activity(
+        "follow_payments",
+        result_type=str,
+        task_queue=STREAMS_QUEUE,
+        start_to_close_timeout=timedelta(hours=26),
+        heartbeat_timeout=timedelta(seconds=20),
+        retry_policy=_FOR_EVER,
+        summary="every payment of the network, credited as it closes",
+    )
+    return result
+
+
+async def make_platform_accounts() -> list[PlatformAccount]:
+    return await _remote("make_platform_accounts", None, list[PlatformAccount], CUSTODY_QUEUE, "keys of the platform's own accounts")
+
+
+async def fund_account(public_key: str, kind: str) -> bool:
+    """False where nobody but the operator can fund it."""
+    return await _remote("fund_account", public_key, bool, ORDERS_QUEUE, f"XLM for the {kind} account")
+
+
+async def book_platform_account(public_key: str) -> None:
+    await _local("book_platform_account", public_key, type(None))
+
+
+async def make_wallets() -> int:
+    return await _remote("make_wallets", None, int, CUSTODY_QUEUE, "keys for the wallet stock")
+
+
+async def begin_activation() -> WalletBatch:
+    return await _local("begin_activation", None, WalletBatch)
+
+
+async def confirm_accounts(public_keys: list[str], summary: str) -> None:
+    await _remote("confirm_accounts", public_keys, type(None), ORDERS_QUEUE, summary)
+
+
+async def book_activation(public_keys: list[str]) -> WalletBatch:
+    return await _local("book_activation", public_keys, WalletBatch)
+
+
+async def watch_stock() -> WalletBatch:
+    """Returns when wallets are needed; watching costs no history."""
+    result: WalletBatch = await workflow.execute_activity(
+        "watch_stock",
+        result_type=WalletBatch,
+        task_queue=ORDERS_QUEUE,
+        start_to_close_timeout=timedelta(hours=26),
+        heartbeat_timeout=timedelta(seconds=20),
+        retry_policy=_FOR_EVER,
+        summary="watch the wallet stock",
+    )
+    return result
+
+
+async def _local(name: str, argument: object, result_type: type[Result]) -> Result:
+    result: Result = await workflow.execute_local_activity(
+        name,
+        args=[] if argument is None else [argument],
+        result_type=result_type,
+        start_to_close_timeout=timedelta(seconds=_DATABASE_S),
+        retry_policy=_FOR_EVER,
+        local_retry_threshold=_LOCAL_PATIENCE,
+    )
+    return result
+
+
+async def _remote(name: str, argument: object, result_type: type[Result], task_queue: str, summary: str) -> Result:
+    result: Result = await workflow.execute_activity(
+        name,
+        args=[] if argument is None else [argument],
+        result_type=result_type,
+        task_queue=task_queue,
+        start_to_close_timeout=timedelta(seconds=_PROVIDER_S),
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_FOR_EVER,
+        summary=summary,
+    )
+    return result

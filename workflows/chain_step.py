@@ -1,0 +1,115 @@
+"""The four durable steps of every transaction on the chain, whatever the verb (``model.md`` §6): prepare, sign, submit, settle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from offerhub.domain.messages import PlannedStep, SignedAttempt, StepOutcome, StepStatus
+from workflows import calls
+from workflows.details import StepProgress, steps_page
+
+# Raised by activities: the envelope in hand is worthless (the account's turn or its time is over); nothing was sent.
+START_OVER = "START_OVER"
+VIA_TRUSTLESS = "trustless"
+OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset"})
+
+
+class StepRefused(Exception):
+    """The chain, the contract, the provider or our own comparison said no. ``code`` is one of ``ErrorCode``."""
+
+    def __init__(self, code: str, message: str, details: dict[str, str]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+@dataclass
+class Walk:
+    """Carries out steps and shows how far each one is in the workflow's current details; ``note`` goes above the table."""
+
+    note: str = ""
+    progress: list[StepProgress] = field(default_factory=list)
+    outcomes: list[StepOutcome] = field(default_factory=list)
+
+    def show(self) -> None:
+        workflow.set_current_details(steps_page(self.progress, self.note))
+
+    async def carry_out(self, step: PlannedStep) -> StepOutcome:
+        """Return when the step is applied, raise ``StepRefused`` when it never will be. A dead envelope is followed by a new one."""
+        shown = self._shown(step)
+        try:
+            while True:
+                outcome = await self._try(step, shown)
+                if outcome.status is StepStatus.APPLIED:
+                    self._tell(shown, "applied")
+                    self.outcomes.append(outcome)
+                    return outcome
+                if outcome.status is StepStatus.REFUSED:
+                    raise StepRefused(outcome.code, outcome.reason, {"transactionHash": outcome.inner_hash})
+                self._tell(shown, "once more, with a new envelope", outcome.reason)
+        except StepRefused as refused:
+            self._tell(shown, "refused", refused.message)
+            raise
+
+    async def _try(self, step: PlannedStep, shown: StepProgress) -> StepOutcome:
+        try:
+            attempt = await self._signed(step, shown)
+        except ActivityError as error:
+            refused = _refusal(error)
+            if refused.code == START_OVER:
+                return StepOutcome(StepStatus.DEAD, reason=refused.message)
+            raise refused from error
+        shown.transaction_hash = attempt.inner_hash
+        self._tell(shown, "sent to the network")
+        outcome = await _submitted(attempt, step.summary)
+        while outcome.status is StepStatus.PENDING:
+            shown.reason = outcome.reason
+            outcome = await calls.settle_attempt(attempt, step.summary)
+            if outcome.status is StepStatus.PENDING:
+                self._tell(shown, "UNKNOWN: neither the transaction nor proof of its death; asking on", outcome.reason)
+        return outcome
+
+    async def _signed(self, step: PlannedStep, shown: StepProgress) -> SignedAttempt:
+        self._tell(shown, "being prepared", shown.reason)
+        prepared = await (calls.prepare_own_step(step) if step.action in OWN_ACTIONS else calls.prepare_step(step))
+        if prepared.attempt is not None:
+            return prepared.attempt
+        shown.envelopes += 1
+        self._tell(shown, "being signed", shown.reason)
+        return await calls.sign_step(prepared, step.summary)
+
+    def _shown(self, step: PlannedStep) -> StepProgress:
+        for known in self.progress:
+            if known.step.intent_id == step.intent_id:
+                return known
+        self.progress.append(StepProgress(step))
+        return self.progress[-1]
+
+    def _tell(self, shown: StepProgress, state: str, reason: str = "") -> None:
+        shown.state, shown.reason = state, reason
+        self.show()
+
+
+async def _submitted(attempt: SignedAttempt, summary: str) -> StepOutcome:
+    if attempt.via != VIA_TRUSTLESS:
+        return await calls.submit_attempt(attempt, summary)
+    try:
+        return await calls.send_deploy(attempt, summary)
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        # No answer is no outcome: the chain is asked next.
+        return StepOutcome(StepStatus.PENDING, attempt.attempt_id, attempt.inner_hash, reason=str(error.cause or error))
+
+
+def _refusal(error: ActivityError) -> StepRefused:
+    """What an activity that does not retry has decided. Anything else (a cancellation) goes on as it is."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError) or not cause.non_retryable:
+        raise error
+    details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+    return StepRefused(cause.type or "INTERNAL_ERROR", cause.message, {str(key): str(value) for key, value in details.items()})

@@ -1,0 +1,49 @@
+"""What every verb's child workflow shares: how it is booked or refused, and how operators look into it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from temporalio import workflow
+
+from offerhub.domain.messages import OperationPlan, OperationResult, Refusal
+from workflows import calls
+from workflows.chain_step import StepRefused, Walk
+
+
+class OperationWorkflow:
+    """One operation's way through the chain and into the books; the verbs add the order of the steps."""
+
+    def __init__(self) -> None:
+        self.walk = Walk()
+        self._retry_asked = False
+
+    async def book(self, plan: OperationPlan) -> OperationResult:
+        """Move the ledger as the chain moved the money. Where the two disagree nothing is booked until a person says ``retry``."""
+        while True:
+            self._retry_asked = False
+            booked = await calls.book_operation(plan.operation_id)
+            if not booked.mismatch:
+                return OperationResult(booked.order, self.walk.outcomes)
+            self.walk.note = f"**Nothing is booked: {booked.mismatch}.** Signal `retry` once this is understood."
+            self.walk.show()
+            await workflow.wait_condition(lambda: self._retry_asked)
+
+    async def refuse(self, plan: OperationPlan, refused: StepRefused) -> OperationResult:
+        """The operation FAILED; the order goes back to where the marketplace can act."""
+        refusal = Refusal(plan.operation_id, plan.kind, refused.code, refused.message, refused.details)
+        order = await calls.refuse_operation(refusal)
+        return OperationResult(order, self.walk.outcomes, refused.message)
+
+    @workflow.signal(description="After a mismatch between books and chain has been looked into: try to book again.")
+    def retry(self) -> None:
+        self._retry_asked = True
+
+    @workflow.query(description="The steps of this operation and how far each one is.")
+    def plan(self) -> list[dict[str, Any]]:
+        return [asdict(shown) for shown in self.walk.progress]
+
+    @workflow.query(description="The transactions that were applied, with ledger and movements of money.")
+    def attempts(self) -> list[dict[str, Any]]:
+        return [asdict(outcome) for outcome in self.walk.outcomes]
