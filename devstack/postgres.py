@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,26 +104,29 @@ def _initialise(programs: Path, data: Path, password: str, account: Account | No
     data.mkdir(parents=True, mode=0o700)
     made = data.parent / f"{data.name}.made"
     made.unlink(missing_ok=True)
-    with tempfile.NamedTemporaryFile("w", prefix="offerhub-", dir=tempfile.gettempdir()) as secret:
-        secret.write(password)
-        secret.flush()
-        if account:
-            os.chown(data, account.uid, account.gid)
-            os.chown(secret.name, account.uid, account.gid)
-        done = subprocess.run(
-            (
-                *(str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "scram-sha-256", f"--pwfile={secret.name}"),
-                *("-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync"),
-            ),
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-            env=_environment(),
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    # Beside the data, not in a temporary folder: if we are killed now, the next start or `make reset` removes it.
+    secret = data.parent / f"{data.name}.password"
+    secret.unlink(missing_ok=True)
+    secret.touch(mode=0o600)
+    secret.write_text(password)
+    if account:
+        os.chown(data, account.uid, account.gid)
+        os.chown(secret, account.uid, account.gid)
+    done = subprocess.run(
+        (
+            *(str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "scram-sha-256", f"--pwfile={secret}"),
+            *("-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync"),
+        ),
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+        env=_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    secret.unlink()
     if done.returncode != 0:
         raise StackError(f"PostgreSQL could not make its data folder {data}: {_reason(done.stderr)}")
     made.touch()

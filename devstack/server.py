@@ -15,6 +15,7 @@ KEY_SCOPES = ["read", "write", "support"]
 # Only the role that signs may hold these.
 CUSTODY_VARIABLES = ("WALLET_ENCRYPTION_KEY", "WALLET_ENCRYPTION_KEY_FILE")
 READY_TIMEOUT_S = 120.0
+API_STOP_TIMEOUT_S = 12.0
 
 MIGRATIONS = (sys.executable, "-m", "migrations")
 
@@ -33,8 +34,7 @@ def api(environment: Mapping[str, str], api_url: str) -> Service:
         cwd=CHECKOUT,
         probe=lambda: healthy(api_url),
         shown_as=api_url,
-        # Longer than the API itself gives its open requests.
-        stop_timeout_s=12.0,
+        stop_timeout_s=API_STOP_TIMEOUT_S,
         ready_timeout_s=READY_TIMEOUT_S,
     )
 
