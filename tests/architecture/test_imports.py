@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.architecture.source import Source, below
 
-# Composition roots construct adapters; they speak no protocol themselves.
-NOT_IN_THE_WORKER = {"sqlalchemy", "stellar_sdk", "httpx", "redis", "fastapi", "starlette", "sandbox", "devstack", "api"}
+# A composition root makes the HTTP and Redis clients that its adapters share; it speaks no protocol itself.
+NOT_IN_THE_WORKER = {"sqlalchemy", "stellar_sdk", "fastapi", "starlette", "sandbox", "devstack", "api"}
 # What a workflow must not ask outside of Temporal: the clock, chance, the machine.
 NOT_IN_A_WORKFLOW = {"random", "secrets", "time", "socket", "subprocess", "threading", "requests"}
 

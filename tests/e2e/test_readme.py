@@ -19,7 +19,8 @@ README = Path(__file__).parents[2] / "README.md"
 def test_the_first_order_of_the_readme_pays_the_seller_what_it_says(stack: dict[str, Any], services: TestServices, tmp_path: Path) -> None:
     [script] = re.findall(r"```bash\n(.*?)```", README.read_text(), re.DOTALL)
     (tmp_path / ".offerhub").symlink_to(services.folder / "stack")
-    done = subprocess.run(("bash", "-euo", "pipefail", "-c", script), cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    shell = ("bash", "-euo", "pipefail", "-c", script)
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     balance = json.loads(done.stdout.splitlines()[-1])
     assert balance["data"]["available"] == "79.76"
