@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from offerhub.commands import operations as commands
 from offerhub.domain.context import Context
@@ -23,8 +24,13 @@ class BookActivities:
 
     @activity.defn
     async def begin_operation(self, operation_id: str) -> OperationPlan:
-        async with self._database.transaction(await self._context(operation_id)) as transaction:
-            return await commands.begin_operation(transaction, operation_id)
+        """An id that nobody knows can only come from a signal sent by hand; asking again would not help."""
+        context = await self._context(operation_id)
+        try:
+            async with self._database.transaction(context) as transaction:
+                return await commands.begin_operation(transaction, operation_id)
+        except LookupError as error:
+            raise ApplicationError(str(error), type="UNKNOWN_OPERATION", non_retryable=True) from None
 
     @activity.defn
     async def book_operation(self, operation_id: str) -> BookingResult:

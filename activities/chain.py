@@ -80,7 +80,7 @@ class ChainActivities:
             seen = await self._horizon.observe(stored.inner_hash, stored.source, stored.sequence)
             found = proof.decide(_question(stored), seen, Trace(token_contract=self._network.usdc_contract))
             now = time.monotonic()
-            if not isinstance(found, proof.Pending) or now - started > LOOKING_S:
+            if not isinstance(found, proof.Pending) or now - started > LOOKING_S or activity.is_worker_shutdown():
                 return found
             if stored.via == "horizon" and now - posted > POST_AGAIN_S:
                 await self._horizon.submit_async(stored.envelope)
@@ -125,5 +125,3 @@ def _question(stored: AttemptRecord) -> proof.Attempt:
 def _said(answer: SubmitAnswer) -> str:
     words = [answer.code, *answer.result_codes, answer.detail]
     return f"Horizon answered {answer.status}: {', '.join(word for word in words if word)}."
-
-

@@ -7,7 +7,6 @@ import contextlib
 import time
 from datetime import datetime
 
-import structlog
 from temporalio import activity
 
 from offerhub.commands.deposits import book_payments, payments_cursor
@@ -19,12 +18,13 @@ from offerhub.stellar.horizon_records import PaymentRecord
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.payments import incoming_payments
 from offerhub.storage.unit_of_work import Database
+from offerhub.telemetry.logs import get_logger
 
 RUN_S = 24 * 3600
 RECONNECT_S = 0.2
 SLOWEST_RECONNECT_S = 5.0
 _SYSTEM = Context("system", "deposits", workflow_id="deposits")
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class DepositActivities:
@@ -32,6 +32,7 @@ class DepositActivities:
         self._database = database
         self._horizon = horizon
         self._network = network
+        self._pause_s = RECONNECT_S
 
     @activity.defn
     async def open_payments_cursor(self) -> str:
@@ -52,18 +53,30 @@ class DepositActivities:
     async def follow_payments(self) -> str:
         """Read and book for a day, through every interruption of the stream; returns the position reached."""
         until = time.monotonic() + RUN_S
-        pause_s = RECONNECT_S
-        while time.monotonic() < until:
+        stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
+        try:
+            while time.monotonic() < until and not stopping.done():
+                following = asyncio.create_task(self._connect(until))
+                await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+        finally:
+            stopping.cancel()
+        return await self.open_payments_cursor()
+
+    async def _connect(self, until: float) -> None:
+        """Read one connection to its end."""
+        try:
             cursor = await self.open_payments_cursor()
             activity.heartbeat(cursor)
-            try:
-                await self._follow(cursor, until)
-                pause_s = RECONNECT_S
-            except HorizonUnavailable as error:
-                _log.warning("payments stream interrupted", reason=error.message, retry_in_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, SLOWEST_RECONNECT_S)
-        return await self.open_payments_cursor()
+            await self._follow(cursor, until)
+            self._pause_s = RECONNECT_S
+        except HorizonUnavailable as error:
+            _log.warning("deposits.stream_interrupted", reason=error.message, retry_in_s=self._pause_s)
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, SLOWEST_RECONNECT_S)
 
     async def _follow(self, cursor: str, until: float) -> None:
         """One connection: a reader fills the queue while a batch is being booked, so that each batch takes all there is."""
@@ -94,7 +107,7 @@ class DepositActivities:
             credited = await book_payments(transaction, payments, batch[-1].paging_token)
         activity.heartbeat(batch[-1].paging_token)
         if credited:
-            _log.info("payments credited", credited=credited, cursor=batch[-1].paging_token)
+            _log.info("deposits.credited", credited=credited, cursor=batch[-1].paging_token)
 
     def _payments(self, record: PaymentRecord) -> list[IncomingPayment]:
         return [

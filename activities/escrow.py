@@ -101,5 +101,3 @@ class EscrowActivities:
             if order is not None and order.escrow is not None and order.escrow.deploy_hash is not None:
                 await self._trustless.tell_index(order.escrow.deploy_hash)
             raise
-
-

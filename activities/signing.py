@@ -172,8 +172,4 @@ class SigningActivities:
     def _new_wallet(self, kind: str) -> SealedWallet:
         wallet_id = new_id("wal")
         public_key, seed = self._vault.create(wallet_id)
-        return SealedWallet(
-            wallet_id, kind, public_key, seed.format_version, seed.key_id, seed.wrapped_key, seed.nonce, seed.ciphertext
-        )
-
-
+        return SealedWallet(wallet_id, kind, public_key, seed.format_version, seed.key_id, seed.wrapped_key, seed.nonce, seed.ciphertext)

@@ -98,6 +98,7 @@ class WalletActivities:
         while True:
             async with self._database.reading() as reader:
                 stock = await wallets.stock(reader)
-            if stock.waiting_users or stock.ready < self._target or time.monotonic() > until:
+            is_over = activity.is_worker_shutdown() or time.monotonic() > until
+            if stock.waiting_users or stock.ready < self._target or is_over:
                 return WalletBatch(stock.ready, stock.waiting_users)
             await asyncio.sleep(WATCH_POLL_S)

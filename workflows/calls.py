@@ -131,7 +131,7 @@ async def follow_payments() -> str:
         result_type=str,
         task_queue=STREAMS_QUEUE,
         start_to_close_timeout=timedelta(hours=26),
-        heartbeat_timeout=timedelta(seconds=20),
+        heartbeat_timeout=_HEARTBEAT,
         retry_policy=_FOR_EVER,
         summary="every payment of the network, credited as it closes",
     )
@@ -174,7 +174,7 @@ async def watch_stock() -> WalletBatch:
         result_type=WalletBatch,
         task_queue=ORDERS_QUEUE,
         start_to_close_timeout=timedelta(hours=26),
-        heartbeat_timeout=timedelta(seconds=20),
+        heartbeat_timeout=_HEARTBEAT,
         retry_policy=_FOR_EVER,
         summary="watch the wallet stock",
     )

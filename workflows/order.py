@@ -91,7 +91,16 @@ class OrderWorkflow:
 
     async def _carry_out(self, operation_id: str) -> None:
         """Repeated and late messages are harmless: an operation that is finished has no steps."""
-        plan = await calls.begin_operation(operation_id)
+        try:
+            plan = await calls.begin_operation(operation_id)
+        except ActivityError as error:
+            self._last_error = f"message ignored: {error.cause or error}"
+            self._show()
+            return
+        if self._view is None or plan.order.order_id != self._view.order_id:
+            self._last_error = f"message ignored: {operation_id} belongs to {plan.order.order_id}"
+            self._show()
+            return
         self._plan = plan if plan.steps else None
         self._see(plan.order, operation_id)
         if not plan.steps:

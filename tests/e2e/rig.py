@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -12,11 +13,15 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 from redis.asyncio import Redis
+from sqlalchemy import text
+from stellar_sdk import Keypair
 from temporalio.client import Client
 
 from devstack.choices import CHECKOUT
@@ -27,10 +32,13 @@ from offerhub.commands.orders import CreateOrder, MilestoneWish, create_order
 from offerhub.commands.release import request_release
 from offerhub.commands.reserve import reserve_order
 from offerhub.commands.users import CreateUser, create_user
+from offerhub.custody.keys import LocalKeyEncryption
+from offerhub.custody.sealing import SealedSeed, SeedOwner, unseal
 from offerhub.domain.context import Context
 from offerhub.domain.money import format_amount, parse_chain_amount
+from offerhub.storage import attempts, operations, orders, users, wallets
 from offerhub.storage import ledger as books
-from offerhub.storage import operations, orders, users, wallets
+from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Database
@@ -81,7 +89,7 @@ class Rig:
             **self.settings,
         }
         with self.log.open("ab") as output:
-            self.worker = subprocess.Popen([sys.executable, "worker.py"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)
+            self.worker = subprocess.Popen([sys.executable, "worker.py"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)  # noqa: ASYNC220
         if wait_for_wallets:
             await self.until(lambda: self._has_stock(wait_for_wallets), READY_S)
 
@@ -125,7 +133,8 @@ class Rig:
                 found = await users.get(reader, created.id)
             return found if found is not None and found.public_key else None
 
-        return await self.until(ready)
+        found: UserRecord = await self.until(ready)
+        return found
 
     async def deposit(self, user: UserRecord, amount_stroops: int) -> None:
         """Pay sandbox USDC to the user's wallet and wait until it is credited."""
@@ -202,6 +211,52 @@ class Rig:
         async with httpx.AsyncClient() as client:
             answer = (await client.get(f"{self.sandbox.url}/accounts/{address}")).raise_for_status().json()
         return next((parse_chain_amount(one["balance"]) for one in answer["balances"] if one.get("asset_code") == "USDC"), 0)
+
+    async def in_contract(self, contract_id: str | None) -> int:
+        """USDC an escrow contract holds, as Trustless Work's reading of the chain has it."""
+        async with httpx.AsyncClient(headers={"x-api-key": self.sandbox.environment["TRUSTLESS_WORK_API_KEY"]}) as client:
+            parameters = {"addresses[]": str(contract_id)}
+            url = f"{self.sandbox.environment['TRUSTLESS_WORK_URL']}/helper/get-multiple-escrow-balance"
+            answer = (await client.get(url, params=parameters)).raise_for_status()
+        return int(json.loads(answer.content, parse_float=Decimal, parse_int=Decimal)[0]["balance"] * 10**7)
+
+    async def assert_books_equal_chain(self, *parties: UserRecord) -> None:
+        for user in parties:
+            booked = await self.balance(f"user:{user.id}:available") + await self.balance(f"user:{user.id}:reserved")
+            assert booked == await self.on_chain(str(user.public_key))
+        assert await self.balance("platform:revenue") == await self.on_chain(await self.platform_key())
+
+    async def attempts_of(self, operation_id: str) -> list[AttemptRecord]:
+        async with self.database.reading() as reader:
+            return await attempts.of_operation(reader, operation_id)
+
+    async def events_of(self, event_type: str, aggregate_id: str) -> list[dict[str, Any]]:
+        query = text("SELECT payload FROM events WHERE type = :type AND aggregate_id = :id ORDER BY inserted")
+        async with self.database.reading() as reader:
+            return [row["payload"] for row in await reader.rows(query, type=event_type, id=aggregate_id)]
+
+    async def activity_summaries(self, workflow_id: str) -> list[str]:
+        client = await self.temporal()
+        history = await client.get_workflow_handle(workflow_id).fetch_history()
+        summaries = [event.user_metadata.summary.data for event in history.events if event.HasField("user_metadata")]
+        return [json.loads(data) for data in summaries if data]
+
+    def secrets(self) -> list[str]:
+        """The key-encryption key and every seed custody made, in the spellings they could leak in."""
+        vault_key = LocalKeyEncryption.from_text(self._custody_key)
+        found = [self._custody_key]
+        with psycopg.connect(self.postgres_url) as connection:
+            rows = connection.execute(
+                "SELECT id, public_key, seal_format, seal_key_id, wrapped_key, seal_nonce, sealed_seed FROM wallets"
+            ).fetchall()
+        for wallet_id, public_key, *sealed in rows:
+            owner = SeedOwner(wallet_id, public_key, self.sandbox.environment["NETWORK_PASSPHRASE"])
+            seed = unseal(SealedSeed(*sealed), owner, vault_key)
+            found += [seed.hex(), base64.b64encode(seed).decode(), Keypair.from_raw_ed25519_seed(seed).secret]
+        return found
+
+    async def has_logged(self, event: str) -> bool:
+        return event in self.log.read_text()
 
     async def _has_stock(self, count: int) -> bool:
         async with self.database.reading() as reader:

@@ -1,0 +1,42 @@
+"""A signed envelope that the network never applies is followed by a new one only after proof that it is dead."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.e2e.rig import Rig
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+AMOUNT = 90_000_000
+
+
+async def test_dead_envelope_is_replaced_once_its_death_is_proven(rig: Rig) -> None:
+    buyer, seller = await rig.user(), await rig.user()
+    await rig.deposit(buyer, AMOUNT)
+    order = await rig.order(buyer, seller, AMOUNT)
+    await rig.succeeded(await rig.accept_escrow(order.id))
+    await _control(rig, "ledger", {"intervalSeconds": None})
+    try:
+        accepted = await rig.accept_funding(order.id)
+        await rig.until(lambda: _is_submitted(rig, accepted.operation.id))
+        assert (await rig.operation(accepted.operation.id)).status == "RUNNING"
+        # The only ledger that closes, closes after the envelope's last moment.
+        await _control(rig, "clock/advance", {"seconds": 600})
+    finally:
+        await _control(rig, "ledger", {"intervalSeconds": 0})
+    await rig.succeeded(accepted)
+    attempts = await rig.attempts_of(accepted.operation.id)
+    assert [attempt.state for attempt in attempts] == ["DEAD", "CONFIRMED"]
+    assert attempts[0].reason
+    await rig.assert_books_equal_chain(buyer, seller)
+
+
+async def _is_submitted(rig: Rig, operation_id: str) -> bool:
+    return any(attempt.state == "SUBMITTED" for attempt in await rig.attempts_of(operation_id))
+
+
+async def _control(rig: Rig, path: str, body: dict[str, object]) -> None:
+    async with httpx.AsyncClient() as client:
+        (await client.post(f"{rig.sandbox.url}/control/{path}", json=body)).raise_for_status()
