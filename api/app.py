@@ -35,9 +35,10 @@ _log = get_logger(__name__)
 
 def create_services(settings: Settings) -> Services:
     redis = Redis.from_url(settings.redis_url)
-    database = Database(settings.database_url, Nudges(redis).publish)
+    nudges = Nudges(redis)
+    database = Database(settings.database_url, nudges.publish)
     keyring = Keyring(database, settings.offerhub_master_key, live=settings.stellar_network == "mainnet")
-    return Services(settings, database, redis, Hub(database, redis), keyring)
+    return Services(settings, database, redis, nudges, Hub(database, redis), keyring)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -74,6 +75,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await services.hub.stop()
     with suppress(Exception):
         await services.keyring.note_use()
+    await services.nudges.close()
     await services.redis.aclose()
     await services.database.close()
 

@@ -16,6 +16,7 @@ from offerhub.domain.context import Context
 from offerhub.settings import Settings
 from offerhub.storage.unit_of_work import Database
 from offerhub.stream.hub import Hub
+from offerhub.stream.nudges import Nudges
 
 DEFAULT_WAIT_S = 25
 MAX_WAIT_S = 55
@@ -30,6 +31,7 @@ class Services:
     settings: Settings
     database: Database
     redis: Redis
+    nudges: Nudges
     hub: Hub
     keyring: Keyring
 

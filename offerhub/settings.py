@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     wallet_encryption_key: str = Field(default="", repr=False)
     wallet_encryption_key_file: str = ""
     marketplace_id: str = "default"
+    # Addresses whose X-Forwarded-For says who is calling; without any, the connection's own address counts.
+    trusted_proxies: str = ""
     log_level: str = "INFO"
     log_format: Literal["json", "console"] = "json"
 

@@ -166,7 +166,8 @@ class Database:
         self.engine: AsyncEngine = create_async_engine(
             url.replace("postgresql://", "postgresql+psycopg://", 1),
             pool_size=pool_size,
-            max_overflow=pool_size,
+            # A connection beyond the pool would be opened and closed for every use.
+            max_overflow=0,
             pool_timeout=10,
             # Errors name the statement, not the values: they end up in logs.
             hide_parameters=True,

@@ -20,12 +20,14 @@ class Nudges:
         self._redis = redis
         self._waiting = {kind: asyncio.Event() for kind in kinds}
         self._listener: asyncio.Task[None] | None = None
+        self._untold: set[str] = set()
+        self._teller: asyncio.Task[None] | None = None
 
     async def publish(self, kinds: frozenset[str]) -> None:
-        """Tell everybody; silent when Redis is away."""
-        for kind in kinds:
-            with contextlib.suppress(RedisError, OSError):
-                await self._redis.publish(_CHANNEL + kind, b"")
+        """Tell everybody soon, without waiting for Redis; commits that happen while others are told share the next telling."""
+        self._untold |= kinds
+        if self._teller is None or self._teller.done():
+            self._teller = asyncio.create_task(self._tell(), name="nudging")
 
     async def wait(self, kind: str, timeout_s: float) -> None:
         """Return at the next nudge of this kind, or after ``timeout_s``."""
@@ -36,10 +38,20 @@ class Nudges:
         self._waiting[kind].clear()
 
     async def close(self) -> None:
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
+        for task in (self._listener, self._teller):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def _tell(self) -> None:
+        while self._untold:
+            kinds, self._untold = self._untold, set()
+            with contextlib.suppress(RedisError, OSError):
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for kind in kinds:
+                        pipeline.publish(_CHANNEL + kind, b"")
+                    await pipeline.execute()
 
     async def _listen(self) -> None:
         while True:

@@ -13,7 +13,7 @@ import orjson
 import structlog
 
 REDACTED = "[redacted]"
-_SECRET_NAME = re.compile(r"authorization|api_?key|master_?key|encryption_?key|secret|seed|password|token|cookie", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"authorization|api[_-]?key|master[_-]?key|encryption[_-]?key|secret|seed|password|token|cookie", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"ohk_(?:live|test|tok)_\w+"  # our API keys
     r"|\bS[A-Z2-7]{55}\b"  # a Stellar seed

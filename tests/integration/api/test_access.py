@@ -158,6 +158,12 @@ async def test_keys_are_listed_masked_and_their_use_is_noted(api: Api) -> None:
 
 async def test_what_a_key_may_not_be(api: Api) -> None:
     async with api.acting(MASTER) as master:
-        for wrong in ({"scopes": []}, {"scopes": ["root"]}, {"allowedIps": ["300.1.1.1"]}, {"expiresAt": "2001-01-01T00:00:00Z"}):
+        wrongs: list[dict[str, object]] = [
+            {"scopes": []},
+            {"scopes": ["root"]},
+            {"allowedIps": ["300.1.1.1"]},
+            {"expiresAt": "2001-01-01T00:00:00Z"},
+        ]
+        for wrong in wrongs:
             answer = await master.post("/auth/api-keys", json={"name": "k", "scopes": ["read"], **wrong})
             assert (answer.status_code, code_of(answer)) == (400, "VALIDATION_ERROR"), wrong
