@@ -41,7 +41,7 @@ class Start:
     stale: bool = False
 
 
-@routes.get("/events", Scope.READ, Documented("Events, as a stream or a list", Page[Event]))
+@routes.get("/events", Scope.READ, Documented("Events, as a stream or a list", Page[Event], stream=True))
 async def get_events(call: CurrentCall, request: Request, query: Annotated[EventQuery, Query()]) -> Response:
     """A stream (`text/event-stream`), or with `Accept: application/json` a page, oldest first.
 

@@ -37,7 +37,8 @@ async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
         async with database.transaction(call.context) as transaction:
             return await _once(call, transaction, work, keep)
     except _RefusedByDomain as refused:
-        return await _keep_refusal(call, refused.refusal, keep)
+        await _keep_refusal(call, refused.refusal, keep)
+        raise refused.refusal from None
 
 
 async def make_final(call: Call, promised_operation: str, outcome: Answer) -> None:
@@ -61,17 +62,18 @@ async def _once(call: Call, transaction: Transaction, work: Work, keep: timedelt
     return answer
 
 
-async def _keep_refusal(call: Call, refusal: DomainError, keep: timedelta) -> Answer:
-    """In a transaction of its own, as the refused one is rolled back. A request with the same key that got in between wins."""
+async def _keep_refusal(call: Call, refusal: DomainError, keep: timedelta) -> None:
+    """In a transaction of its own, as the refused one is rolled back. A request with the same key that got in between is not disturbed."""
     status = problems.status_of(refusal.code)
     if status >= 500:
-        raise refusal
+        return
     async with call.services.database.transaction(call.context) as transaction:
-        kept = await _find(call, transaction)
-        if kept is not None:
-            return kept
-        _store(call, transaction, Answer(status, problems.envelope(refusal, call.request_id)), keep)
-    raise refusal
+        try:
+            overtaken = await _find(call, transaction) is not None
+        except DomainError:
+            overtaken = True
+        if not overtaken:
+            _store(call, transaction, Answer(status, problems.envelope(refusal, call.request_id)), keep)
 
 
 async def _find(call: Call, transaction: Transaction) -> Answer | None:

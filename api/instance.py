@@ -13,13 +13,12 @@ from api.routing import Routes
 from api.schemas.answers import One
 from api.schemas.fields import METADATA_KEYS, MILESTONES
 from api.schemas.instance import Config, DetailedHealth, Health
-from offerhub.domain.errors import ErrorCode
 from offerhub.domain.fees import PROTOCOL_FEE_BPS
 from offerhub.domain.money import USDC
 
 VERSION = "0.1.0"
 routes = Routes("Instance")
-_DETAILED = Documented("Are the dependencies there?", One[DetailedHealth], errors=(ErrorCode.PROVIDER_UNAVAILABLE,))
+_DETAILED = Documented("Are the dependencies there?", One[DetailedHealth], also=(503,))
 
 
 @routes.get("/health", Scope.PUBLIC, Documented("Is the process alive?", One[Health]))

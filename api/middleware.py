@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import problems
 from api.strict_json import MAX_BODY_BYTES
 from offerhub.domain.errors import DomainError, ErrorCode
-from offerhub.storage.unit_of_work import new_id
+from offerhub.storage.unit_of_work import DATABASE_AWAY, new_id
 from offerhub.telemetry.logs import get_logger
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
@@ -47,6 +47,13 @@ class RequestFrame:
         except DomainError as refusal:
             if not started:
                 await send_problem(send_framed, refusal, request_id)
+        except DATABASE_AWAY as error:
+            _log.warning("request.database_away", correlation_id=request_id, method=scope["method"], path=scope["path"], error=repr(error))
+            if started:
+                raise
+            await send_problem(
+                send_framed, DomainError(ErrorCode.PROVIDER_UNAVAILABLE, "The database is busy or away; try again."), request_id
+            )
         except Exception as error:
             _log.error("request.failed", correlation_id=request_id, method=scope["method"], path=scope["path"], exc_info=error)
             if started:

@@ -12,24 +12,29 @@ from offerhub.domain.errors import DomainError, ErrorCode
 
 _C = ErrorCode
 _OF_ALL = (_C.VALIDATION_ERROR, _C.INTERNAL_ERROR)
-_OF_AUTHENTICATED = (_C.UNAUTHORIZED, _C.INVALID_API_KEY, _C.INSUFFICIENT_SCOPE, _C.IP_NOT_ALLOWED)
+_OF_AUTHENTICATED = (_C.UNAUTHORIZED, _C.INVALID_API_KEY, _C.INSUFFICIENT_SCOPE, _C.IP_NOT_ALLOWED, _C.PROVIDER_UNAVAILABLE)
 _OF_CHANGING = (_C.PAYLOAD_TOO_LARGE, _C.UNSUPPORTED_MEDIA_TYPE, _C.IDEMPOTENCY_KEY_REUSED, _C.IDEMPOTENCY_KEY_IN_PROGRESS)
 _STRING = {"type": "string"}
 _REQUEST_ID = {"X-Request-ID": {"description": "The request's id, sent or made; also the events' correlationId.", "schema": _STRING}}
 _LOCATION = {"Location": {"description": "Where to read the resource or operation.", "schema": _STRING}}
 _REPLAYED = {"Idempotent-Replayed": {"description": "true when this answer was kept from an earlier request.", "schema": _STRING}}
+_MEANING = {200: "Done.", 201: "Created.", 202: "Accepted; follow the operation.", 503: "Something that is needed is down."}
 _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_ERROR, _C.PROVIDER_ERROR, _C.PROVIDER_TIMEOUT)
 
 
 @dataclass(frozen=True)
 class Documented:
-    """``also`` are further success statuses of the same shape (202 for operations), ``errors`` the codes of this route alone."""
+    """``also`` are further statuses of the same shape (202 for operations), ``errors`` the codes of this route alone.
+
+    ``stream`` says that the route also answers with server-sent events.
+    """
 
     summary: str
     shape: type[Any]
     status: int = 200
     also: Sequence[int] = field(default=())
     errors: Sequence[ErrorCode] = field(default=())
+    stream: bool = False
 
 
 def operation_route(summary: str, shape: type[Any], status: int, errors: Sequence[ErrorCode]) -> Documented:
@@ -44,8 +49,9 @@ def responses(documented: Documented, method: str, *, public: bool) -> dict[int 
     answers: dict[int | str, dict[str, Any]] = {}
     for status in (documented.status, *documented.also):
         headers = {**_REQUEST_ID, **(_LOCATION if status in (201, 202) else {}), **(_REPLAYED if method != "GET" else {})}
-        description = {200: "Done.", 201: "Created.", 202: "Accepted; follow the operation."}[status]
-        answers[status] = {"model": documented.shape, "description": description, "headers": headers}
+        answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": headers}
+        if documented.stream:
+            answers[status]["content"] = {"text/event-stream": {"schema": _STRING}}
     for status in sorted({problems.status_of(code) for code in codes}):
         at_status = [code for code in dict.fromkeys(codes) if problems.status_of(code) == status]
         answers[status] = _error(at_status)

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping, TextClause, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 the pool's own
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -26,6 +26,8 @@ from offerhub.domain.events import Event
 from offerhub.domain.ids import ENTROPY_BYTES, compose_id
 
 Nudge = Callable[[frozenset[str]], Awaitable[None]]
+# No connection, a connection lost, a lock not had in time, a deadlock: nothing is wrong with what was asked; asking again is safe.
+DATABASE_AWAY = (OperationalError, InterfaceError, TimeoutError)
 EVENTS_WRITTEN = "events"
 MESSAGES_WRITTEN = "messages"
 

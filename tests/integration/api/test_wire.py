@@ -183,3 +183,15 @@ async def test_what_nobody_expected_is_an_internal_error_with_the_request_id(api
     assert "secret detail" not in answer.text
     monkeypatch.undo()
     assert (await api.client.get("/orders")).json()["data"] == [], "nothing was left behind"
+
+
+async def test_a_database_that_is_away_is_said_so_and_survived(api: Api) -> None:
+    engine = api.services.database.engine
+    buyer, seller = await parties(api)
+    order = await created(await api.client.post("/orders", json=wish(buyer, seller)))
+    async with engine.connect() as neighbour:
+        await neighbour.exec_driver_sql("SELECT 1 FROM orders WHERE id = %s FOR UPDATE", (order["id"],))
+        answer = await api.client.post(f"/orders/{order['id']}/reserve", headers={"Idempotency-Key": "k"})
+        refused(answer, 503, "PROVIDER_UNAVAILABLE")
+        assert answer.headers["retry-after"]
+    assert (await api.client.post(f"/orders/{order['id']}/reserve", headers={"Idempotency-Key": "k"})).status_code == 200
