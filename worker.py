@@ -138,15 +138,18 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
     return ORDERS_QUEUE, activities
 
 
+def workflow_runner() -> SandboxedWorkflowRunner:
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+
+
 def build_worker(role: str, client: Client, adapters: Adapters) -> Worker:
     task_queue, activities = activities_of_role(role, adapters)
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     return Worker(
         client,
         task_queue=task_queue,
         activities=activities,
         workflows=WORKFLOWS if role == "orders" else [],
-        workflow_runner=SandboxedWorkflowRunner(restrictions=restrictions),
+        workflow_runner=workflow_runner(),
         interceptors=[FailureInterceptor()],
         max_cached_workflows=CACHED_WORKFLOWS,
         max_concurrent_activities=200,

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
-from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 from offerhub.domain import ids
 from offerhub.domain.messages import OperationPlan, OperationResult, OrderInput, OrderMessage, OrderView, StepOutcome
@@ -93,7 +93,8 @@ class OrderWorkflow:
         """Repeated and late messages are harmless: an operation that is finished has no steps."""
         try:
             plan = await calls.begin_operation(operation_id)
-        except ActivityError as error:
+        except (ActivityError, ApplicationError) as error:
+            # A local activity's failure comes bare.
             self._last_error = f"message ignored: {error.cause or error}"
             self._show()
             return

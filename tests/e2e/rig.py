@@ -21,7 +21,7 @@ import httpx
 import psycopg
 from redis.asyncio import Redis
 from sqlalchemy import text
-from stellar_sdk import Keypair
+from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
 from temporalio.client import Client
 
 from devstack.choices import CHECKOUT
@@ -121,7 +121,7 @@ class Rig:
             if self.worker is not None and self.worker.poll() not in (None, -signal.SIGKILL):
                 break
             await asyncio.sleep(POLL_S)
-        raise AssertionError(f"{condition} did not come true:\n{self.log.read_text()[-6000:]}")
+        raise AssertionError(f"{condition} did not come true:\n{self.log.read_text()[-12000:]}")
 
     async def user(self) -> UserRecord:
         """A user with a ready wallet."""
@@ -220,6 +220,23 @@ class Rig:
             answer = (await client.get(url, params=parameters)).raise_for_status()
         return int(json.loads(answer.content, parse_float=Decimal, parse_int=Decimal)[0]["balance"] * 10**7)
 
+    async def withdraw_behind_our_back(self, user: UserRecord) -> None:
+        """Send the user's USDC away without the product, as only a stolen or recovered seed could."""
+        keypair = next(one for one in self._keypairs() if one.public_key == user.public_key)
+        horizon = Server(self.sandbox.url)
+        source = await asyncio.to_thread(horizon.load_account, keypair.public_key)
+        usdc = Asset("USDC", self.sandbox.environment["USDC_ISSUER"])
+        held = format_amount(await self.on_chain(keypair.public_key))
+        payment = TransactionBuilder(source, self.sandbox.environment["NETWORK_PASSPHRASE"], base_fee=0)
+        inner = payment.append_payment_op(usdc.issuer or "", usdc, held).set_timeout(60).build()
+        inner.sign(keypair)
+        payer = Keypair.random()
+        async with httpx.AsyncClient() as client:
+            (await client.get(self.sandbox.environment["FRIENDBOT_URL"], params={"addr": payer.public_key})).raise_for_status()
+        outer = TransactionBuilder.build_fee_bump_transaction(payer, 200, inner, self.sandbox.environment["NETWORK_PASSPHRASE"])
+        outer.sign(payer)
+        await asyncio.to_thread(horizon.submit_transaction, outer)
+
     async def assert_books_equal_chain(self, *parties: UserRecord) -> None:
         for user in parties:
             booked = await self.balance(f"user:{user.id}:available") + await self.balance(f"user:{user.id}:reserved")
@@ -243,17 +260,22 @@ class Rig:
 
     def secrets(self) -> list[str]:
         """The key-encryption key and every seed custody made, in the spellings they could leak in."""
-        vault_key = LocalKeyEncryption.from_text(self._custody_key)
         found = [self._custody_key]
-        with psycopg.connect(self.postgres_url) as connection:
-            rows = connection.execute(
-                "SELECT id, public_key, seal_format, seal_key_id, wrapped_key, seal_nonce, sealed_seed FROM wallets"
-            ).fetchall()
-        for wallet_id, public_key, *sealed in rows:
-            owner = SeedOwner(wallet_id, public_key, self.sandbox.environment["NETWORK_PASSPHRASE"])
-            seed = unseal(SealedSeed(*sealed), owner, vault_key)
-            found += [seed.hex(), base64.b64encode(seed).decode(), Keypair.from_raw_ed25519_seed(seed).secret]
+        for keypair in self._keypairs():
+            seed = keypair.raw_secret_key()
+            found += [seed.hex(), base64.b64encode(seed).decode(), keypair.secret]
         return found
+
+    def _keypairs(self) -> list[Keypair]:
+        key = LocalKeyEncryption.from_text(self._custody_key)
+        columns = "id, public_key, seal_format, seal_key_id, wrapped_key, seal_nonce, sealed_seed"
+        with psycopg.connect(self.postgres_url) as connection:
+            rows = connection.execute(f"SELECT {columns} FROM wallets").fetchall()  # noqa: S608
+        passphrase = self.sandbox.environment["NETWORK_PASSPHRASE"]
+        return [
+            Keypair.from_raw_ed25519_seed(unseal(SealedSeed(*sealed), SeedOwner(wallet_id, public_key, passphrase), key))
+            for wallet_id, public_key, *sealed in rows
+        ]
 
     async def has_logged(self, event: str) -> bool:
         return event in self.log.read_text()

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 AMOUNT = 90_000_000
 
 
+@pytest.mark.slow
 async def test_dead_envelope_is_replaced_once_its_death_is_proven(rig: Rig) -> None:
     buyer, seller = await rig.user(), await rig.user()
     await rig.deposit(buyer, AMOUNT)
@@ -26,7 +27,8 @@ async def test_dead_envelope_is_replaced_once_its_death_is_proven(rig: Rig) -> N
         await _control(rig, "clock/advance", {"seconds": 600})
     finally:
         await _control(rig, "ledger", {"intervalSeconds": 0})
-    await rig.succeeded(accepted)
+    # Horizon answers the first posting only after half a minute.
+    await rig.succeeded(accepted, timeout_s=80)
     attempts = await rig.attempts_of(accepted.operation.id)
     assert [attempt.state for attempt in attempts] == ["DEAD", "CONFIRMED"]
     assert attempts[0].reason
