@@ -8,9 +8,11 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sandbox.app import build_app
 from sandbox.control import MAX_INTERVAL_S
+from sandbox.faults.exchange import CUT_EXTENSION
 from sandbox.identities import NETWORK_PASSPHRASE
 from sandbox.ledger.chain import ForeignLedger
 from sandbox.ledger.ledger import Ledger
@@ -29,7 +31,7 @@ def main() -> None:
         host=options.host,
         port=options.port,
         loop="uvloop",
-        http="httptools",
+        http=CuttableProtocol,
         access_log=False,
         log_level="warning",
         timeout_keep_alive=75,
@@ -38,6 +40,14 @@ def main() -> None:
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, signal.SIG_IGN)  # uvicorn stops on them and then raises them again: exit with 0 instead
     _Server(config, ledger).run()
+
+
+class CuttableProtocol(HttpToolsProtocol):
+    """Lets a fault close the connection it is on, whatever was sent so far."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {CUT_EXTENSION: {"close": self.transport.close}}
 
 
 class _Server(uvicorn.Server):

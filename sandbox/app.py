@@ -1,7 +1,6 @@
 """The sandbox's HTTP application: Horizon, friendbot, control API and Trustless Work on one port.
 
-Every request passes through this application, so this is the place where faults (dropped answers, delays, wrong
-statuses) can be put between client and network, as a middleware around it.
+Every request but the control API's passes the faults of ``sandbox.faults``, a middleware around all of it.
 """
 
 from __future__ import annotations
@@ -18,9 +17,15 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox.control import control_routes
 from sandbox.dispensing import Dispenser
+from sandbox.faults.board import FaultBoard
+from sandbox.faults.exchange import FaultInjection, Surroundings
+from sandbox.faults.kind import Occasion, envelope_bytes
+from sandbox.faults.routes import fault_routes
+from sandbox.faults.trustless_work import TwIndexLag
 from sandbox.horizon.answers import not_found
 from sandbox.horizon.routes import horizon_routes
 from sandbox.ledger.ledger import Ledger
+from sandbox.trustless.index import EscrowIndex
 from sandbox.trustless.router import build_router
 
 
@@ -34,13 +39,21 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
             await closing
         ledger.stop()
 
+    index, board = EscrowIndex(home), FaultBoard()
+
+    def index_lag_s(envelope_xdr: str) -> float:
+        fault = board.strike(TwIndexLag, Occasion(envelope=envelope_bytes(envelope_xdr)))
+        return 0.0 if fault is None else fault.kind.seconds
+
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     for status in (404, 405):
         app.add_exception_handler(status, _no_route)
     dispenser = Dispenser(ledger)
-    app.include_router(build_router(ledger, trustless_requests_per_minute, home), prefix="/trustless-work")
+    app.include_router(build_router(ledger, trustless_requests_per_minute, index, index_lag_s), prefix="/trustless-work")
     app.router.routes.extend(control_routes(ledger, dispenser))
+    app.router.routes.extend(fault_routes(board))
     app.router.routes.extend(horizon_routes(ledger, dispenser))
+    app.add_middleware(FaultInjection, board=board, surroundings=Surroundings(ledger, index))
     return app
 
 

@@ -19,6 +19,7 @@ _TITLES = {
     "not_acceptable": (406, "Not Acceptable"),
     "before_history": (410, "Data Requested Is Before Recorded History"),
     "internal_server_error": (500, "Internal Server Error"),
+    "rate_limit_exceeded": (429, "Rate Limit Exceeded"),
 }
 
 

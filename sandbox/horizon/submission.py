@@ -30,7 +30,7 @@ _STATUS_CODES = {
 
 async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
     """Known hashes are answered from history without asking the ledger, so re-posting is idempotent."""
-    envelope = await _submitted_envelope(ledger, request)
+    envelope = await submitted_envelope(ledger, request)
     transaction_hash = envelope.hash.hex()
     found = ledger.find(transaction_hash)
     if found is None:
@@ -40,7 +40,7 @@ async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
         try:
             found = await ledger.applied(transaction_hash)
         except TimeoutError:
-            raise _timed_out(envelope) from None
+            raise timed_out(envelope) from None
     if not found.successful:
         raise _failed(found)
     return hal(transaction_resource(found, transaction_hash, base_url(request)), ledger.latest_ledger)
@@ -48,7 +48,7 @@ async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
 
 async def submit_async(ledger: Ledger, request: Request) -> Response:
     """Core's own answer; history is not asked."""
-    submission = ledger.enqueue(await _submitted_envelope(ledger, request))
+    submission = ledger.enqueue(await submitted_envelope(ledger, request))
     document: dict[str, Any] = {"tx_status": submission.status.value, "hash": submission.hash}
     if submission.outcome is not None:
         document["error_result_xdr"] = submission.outcome.result_xdr()
@@ -82,7 +82,7 @@ def _multipart_field(content_type: str, body: bytes, name: str) -> str:
     return ""
 
 
-async def _submitted_envelope(ledger: Ledger, request: Request) -> Envelope:
+async def submitted_envelope(ledger: Ledger, request: Request) -> Envelope:
     envelope_xdr = await _envelope_parameter(request)
     try:
         return ledger.decode(envelope_xdr)
@@ -126,7 +126,7 @@ def _failed(found: StoredTransaction) -> Problem:
     return Problem("transaction_failed", _FAILED_DETAIL, extras)
 
 
-def _timed_out(envelope: Envelope) -> Problem:
+def timed_out(envelope: Envelope) -> Problem:
     return Problem(
         "transaction_submission_timeout",
         "Your transaction submission request has timed out. This does not necessarily mean the submission has failed. "

@@ -140,6 +140,11 @@ class Ledger:
         """Return when the next ledger has closed, or the process is about to end."""
         await self._closed.wait()
 
+    async def end(self) -> None:
+        """Return when the process is about to end."""
+        while not self.ending:
+            await self.next_close()
+
     def announce_end(self) -> None:
         """From a signal handler: let whoever waits for a close finish."""
         self.ending = True

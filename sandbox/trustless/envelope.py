@@ -67,7 +67,7 @@ def build_transaction(invocation: Invocation, resources: Resources, sequence: in
         source_account=Keypair.from_public_key(invocation.source).xdr_muxed_account(),
         fee=xdr.Uint32(resources.fee_stroops + INCLUSION_FEE_STROOPS),
         seq_num=xdr.SequenceNumber(xdr.Int64(sequence)),
-        cond=_time_bounds(now_s + VALIDITY_S),
+        cond=time_bounds(now_s + VALIDITY_S),
         memo=xdr.Memo(xdr.MemoType.MEMO_NONE),
         operations=[_invoke(invocation)],
         ext=xdr.TransactionExt(1, soroban_data=_soroban_data(resources)),
@@ -93,7 +93,7 @@ def _hash(network_passphrase: str, transaction: bytes) -> str:
     return sha256(Network(network_passphrase).network_id() + _ENVELOPE_TYPE_TX + transaction).hexdigest()
 
 
-def _time_bounds(max_time_s: int) -> xdr.Preconditions:
+def time_bounds(max_time_s: int) -> xdr.Preconditions:
     bounds = xdr.TimeBounds(xdr.TimePoint(xdr.Uint64(0)), xdr.TimePoint(xdr.Uint64(max_time_s)))
     return xdr.Preconditions(xdr.PreconditionType.PRECOND_TIME, time_bounds=bounds)
 

@@ -3,12 +3,13 @@
 The ledger engineer's side of the seam, in one place::
 
     from sandbox.trustless import fee_account_keypair, identity
+    from sandbox.trustless.index import EscrowIndex
     from sandbox.trustless.router import build_router
 
-    app.include_router(build_router(ledger, requests_per_minute=50, home=Path("DIR")), prefix="/trustless-work")
+    app.include_router(build_router(ledger, 50, EscrowIndex(Path("DIR"))), prefix="/trustless-work")
 
-``ledger`` is any object with the members of ``Ledger`` below. ``home`` is an existing directory in which the API keeps
-its own ``trustless.sqlite3``. Genesis must create ``fee_account_keypair(passphrase)`` and its USDC trustline.
+``ledger`` is any object with the members of ``Ledger`` below. The index keeps its ``trustless.sqlite3`` in an existing
+directory. Genesis must create ``fee_account_keypair(passphrase)`` and its USDC trustline.
 """
 
 from __future__ import annotations

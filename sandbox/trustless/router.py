@@ -28,11 +28,10 @@ from sandbox.trustless.requests import (
     StatusBody,
     UpdateFromHashBody,
 )
-from sandbox.trustless.submission import Submission
+from sandbox.trustless.submission import IndexLag, Submission, no_lag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
     from typing import Any
 
     from sandbox.trustless.ports import Ledger
@@ -40,12 +39,11 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=Body)
 
 
-def build_router(ledger: Ledger, requests_per_minute: int, home: Path) -> APIRouter:
-    """The API over one ledger; ``home`` is an existing directory for its own database."""
-    index = EscrowIndex(home)
+def build_router(ledger: Ledger, requests_per_minute: int, index: EscrowIndex, lag_s: IndexLag = no_lag) -> APIRouter:
+    """The API over one ledger and one index; ``lag_s`` says how much later a submission shows up in that index."""
     router = APIRouter(route_class=_guarded_route(api_key(ledger.network_passphrase), RequestLimit(requests_per_minute)))
     _add_writes(router, EscrowBuilder(ledger, index))
-    _add_submission(router, Submission(ledger, index))
+    _add_submission(router, Submission(ledger, index, lag_s))
     _add_reads(router, EscrowReader(ledger, index))
     return router
 

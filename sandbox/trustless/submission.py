@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,23 @@ SENT = "The transaction has been successfully sent to the Stellar network"
 UPDATED = "The escrow has been updated successfully"
 
 
+IndexLag = Callable[[str], float]
+
+
+def no_lag(_envelope_xdr: str) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Submission:
-    """Sends transactions and keeps the index in step with those it is told of."""
+    """Sends transactions and keeps the index in step with those it is told of.
+
+    ``lag_s`` is asked for each transaction how much later the index shall learn of it; what waits is lost with the process.
+    """
 
     ledger: Ledger
     index: EscrowIndex
+    lag_s: IndexLag = no_lag
 
     async def send(self, signed_xdr: str) -> dict[str, object]:
         """Answers like the real API: no hash, and for a deploy the new contract's id and escrow."""
@@ -43,11 +56,11 @@ class Submission:
         answer: dict[str, object] = {"status": "SUCCESS", "message": SENT}
         build = self.index.build(inner_hash)
         if build is not None and build.asset_code is not None and build.asset_issuer is not None:
-            escrow = self._learn_deploy(build, build.asset_code, build.asset_issuer)
+            escrow = self._learn_deploy(build, build.asset_code, build.asset_issuer, signed_xdr)
             answer["contractId"] = build.contract_id
             answer["escrow"] = escrow_fields(escrow, build.asset_code, build.asset_issuer)
         elif build is not None:
-            self._refresh(build.contract_id)
+            self._refresh(build.contract_id, signed_xdr)
         return answer
 
     def update_from_hash(self, given_hash: str) -> dict[str, object]:
@@ -58,11 +71,11 @@ class Submission:
         if not applied.successful:
             return _failed("The transaction was not successful")
         build = self.index.build(transaction_hash(applied.envelope_xdr, self.ledger.network_passphrase))
-        if build is None or not self._refresh(build.contract_id):
+        if build is None or not self._refresh(build.contract_id, applied.envelope_xdr):
             return _failed(ESCROW_NOT_FOUND)
         return {"status": "SUCCESS", "message": UPDATED}
 
-    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str) -> Escrow:
+    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str, envelope_xdr: str) -> Escrow:
         escrow, state, balance_stroops = self._chain_state(build.contract_id)
         now = self.ledger.now()
         row = IndexedEscrow(
@@ -78,18 +91,27 @@ class Submission:
             balance_stroops=balance_stroops,
             state=state,
         )
-        self.index.add_escrow(row, api_roles(escrow) | {"signer": build.signer})
+        roles = api_roles(escrow) | {"signer": build.signer}
+        self._write(envelope_xdr, lambda: self.index.add_escrow(row, roles))
         return escrow
 
-    def _refresh(self, contract_id: str) -> bool:
+    def _refresh(self, contract_id: str, envelope_xdr: str) -> bool:
         """False where the index does not know the escrow."""
         known = self.index.escrow(contract_id)
         if known is None:
             return False
         escrow, state, balance_stroops = self._chain_state(contract_id)
         now = self.ledger.now()
-        self.index.update_escrow(replace(known, state=state, status=status_of(escrow), balance_stroops=balance_stroops, updated_at=now))
+        changed = replace(known, state=state, status=status_of(escrow), balance_stroops=balance_stroops, updated_at=now)
+        self._write(envelope_xdr, lambda: self.index.update_escrow(changed))
         return True
+
+    def _write(self, envelope_xdr: str, write: Callable[[], None]) -> None:
+        lag_s = self.lag_s(envelope_xdr)
+        if lag_s > 0:
+            asyncio.get_running_loop().call_later(lag_s, write)
+        else:
+            write()
 
     def _chain_state(self, contract_id: str) -> tuple[Escrow, bytes, int]:
         instance = self.ledger.contract_instance(contract_id)
