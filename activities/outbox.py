@@ -83,19 +83,22 @@ class Dispatcher:
         if limit <= 0:
             return 0, 0
         async with self._database.transaction(_DISPATCHER) as transaction:
-            messages = await operations.pending_messages(transaction, priorities, limit)
-            if not messages:
-                return 0, 0
-            outcomes = await asyncio.gather(*(self._deliver(message) for message in messages), return_exceptions=True)
-            delivered: list[int] = []
-            for message, outcome in zip(messages, outcomes, strict=True):
-                if isinstance(outcome, BaseException):
-                    _log.warning("outbox.not_delivered", workflow_id=message.workflow_id, error=repr(outcome)[:300])
-                else:
-                    delivered.append(message.id)
-            if delivered:
-                await operations.mark_dispatched(transaction, delivered)
-        return len(delivered), len(messages) - len(delivered)
+            messages = await operations.claim_messages(transaction, priorities, limit)
+        if not messages:
+            return 0, 0
+        outcomes = await asyncio.gather(*(self._deliver(message) for message in messages), return_exceptions=True)
+        delivered: list[int] = []
+        failed: list[int] = []
+        for message, outcome in zip(messages, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                _log.warning("outbox.not_delivered", workflow_id=message.workflow_id, error=repr(outcome)[:300])
+                failed.append(message.id)
+            else:
+                delivered.append(message.id)
+        async with self._database.transaction(_DISPATCHER) as transaction:
+            await operations.mark_dispatched(transaction, delivered)
+            await operations.give_back(transaction, failed)
+        return len(delivered), len(failed)
 
     async def _deliver(self, message: PendingMessage) -> None:
         payload = OrderMessage(**message.payload)

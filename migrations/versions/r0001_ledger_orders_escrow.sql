@@ -169,6 +169,8 @@ CREATE TABLE workflow_messages (
     signal        text NOT NULL,
     payload       jsonb NOT NULL,
     created_at    timestamptz NOT NULL,
+    -- A dispatcher at work on it; after this moment another one may take it.
+    claimed_until timestamptz,
     dispatched_at timestamptz
 );
 CREATE INDEX workflow_messages_pending ON workflow_messages (priority, id) WHERE dispatched_at IS NULL;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -43,12 +43,17 @@ _FINISH = text(
     WHERE id = :id AND status IN ('PENDING', 'RUNNING')
     """
 )
-_PENDING_MESSAGES = text(
+# The lock is for the moment of claiming only: the delivery itself happens outside of any transaction.
+_CLAIM_MESSAGES = text(
     """
-    SELECT id, priority, workflow, workflow_id, signal, payload FROM workflow_messages
-    WHERE dispatched_at IS NULL AND priority BETWEEN :first AND :last ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED
+    UPDATE workflow_messages m SET claimed_until = :until
+    WHERE m.id IN (SELECT id FROM workflow_messages
+                   WHERE dispatched_at IS NULL AND priority BETWEEN :first AND :last AND (claimed_until IS NULL OR claimed_until < :now)
+                   ORDER BY priority, id LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING m.id, m.priority, m.workflow, m.workflow_id, m.signal, m.payload
     """
 )
+_GIVE_BACK = text("UPDATE workflow_messages SET claimed_until = NULL WHERE id = ANY(:ids) AND dispatched_at IS NULL")
 # A workflow that is told of an operation looks at everything: older word that something changed has nothing to add.
 _SUPERSEDED = text(
     """
@@ -58,6 +63,9 @@ _SUPERSEDED = text(
     """
 )
 _DISPATCHED = text("UPDATE workflow_messages SET dispatched_at = :now WHERE id = ANY(:ids)")
+
+# Longer than a delivery takes; a dispatcher that died delays its messages by this.
+CLAIM = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -132,10 +140,17 @@ async def finish(transaction: Transaction, operation_id: str, error: dict[str, A
     return await transaction.run(_FINISH, id=operation_id, status=status, error=encoded, now=transaction.now) == 1
 
 
-async def pending_messages(transaction: Transaction, priorities: tuple[int, int], limit: int) -> list[PendingMessage]:
-    """Undispatched messages of a range of priorities, most urgent and oldest first, locked; what another dispatcher holds is left out."""
+async def claim_messages(transaction: Transaction, priorities: tuple[int, int], limit: int) -> list[PendingMessage]:
+    """Take undispatched messages of a range of priorities, most urgent and oldest first; nobody else gets them for ``CLAIM``."""
     first, last = priorities
-    return [PendingMessage(**row) for row in await transaction.rows(_PENDING_MESSAGES, first=first, last=last, limit=limit)]
+    values = {"first": first, "last": last, "limit": limit, "now": transaction.now, "until": transaction.now + CLAIM}
+    claimed = [PendingMessage(**row) for row in await transaction.rows(_CLAIM_MESSAGES, **values)]
+    return sorted(claimed, key=lambda message: (message.priority, message.id))
+
+
+async def give_back(transaction: Transaction, message_ids: list[int]) -> None:
+    """These could not be delivered; anybody may try them at once."""
+    await transaction.run(_GIVE_BACK, ids=message_ids)
 
 
 async def mark_dispatched(transaction: Transaction, message_ids: list[int]) -> None:
