@@ -11,13 +11,12 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from offerhub.commands.operations import look_at_order
-from offerhub.commands.order_facts import BACKGROUND_PRIORITY
 from offerhub.domain.context import Context
 from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView
 from offerhub.domain.states import OrderState
 from offerhub.storage import operations
 from offerhub.storage.operations import PendingMessage
-from offerhub.storage.unit_of_work import MESSAGES_WRITTEN, Database
+from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, MESSAGES_WRITTEN, Database
 from offerhub.stream.nudges import Nudges
 from offerhub.telemetry.logs import get_logger
 from workflows.details import order_summary

@@ -15,10 +15,9 @@ from offerhub.domain.states import EscrowState, FinalStatus, OrderState, check_e
 from offerhub.storage import operations, orders
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowChange, OrderRecord, StateChange
-from offerhub.storage.unit_of_work import Transaction, WorkflowMessage, new_id
+from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, Transaction, WorkflowMessage, new_id
 
 ORDER_WORKFLOW = "Order"
-BACKGROUND_PRIORITY = 9
 _PRIORITY = {OperationKind.RELEASE: 0, OperationKind.ESCROW_FUNDING: 1, OperationKind.ESCROW_CREATION: 2}
 _CHILD_WORKFLOW = {
     OperationKind.ESCROW_CREATION: ids.escrow_workflow_id,

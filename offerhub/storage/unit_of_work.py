@@ -30,6 +30,8 @@ Nudge = Callable[[frozenset[str]], Awaitable[None]]
 DATABASE_AWAY = (OperationalError, InterfaceError, TimeoutError)
 EVENTS_WRITTEN = "events"
 MESSAGES_WRITTEN = "messages"
+# Messages of this priority only keep the operators' view fresh; nobody is woken for them.
+BACKGROUND_PRIORITY = 9
 
 _FLUSH = text(
     """
@@ -158,7 +160,8 @@ class Transaction:
                 "answers": _json(self._answers),
             },
         )
-        return frozenset(({EVENTS_WRITTEN} if self._events else set()) | ({MESSAGES_WRITTEN} if self._messages else set()))
+        urgent = any(message["priority"] < BACKGROUND_PRIORITY for message in self._messages)
+        return frozenset(({EVENTS_WRITTEN} if self._events else set()) | ({MESSAGES_WRITTEN} if urgent else set()))
 
 
 class Database:

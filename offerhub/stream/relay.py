@@ -22,6 +22,8 @@ KEPT_EVENTS = 1_000
 KEPT_MS = 3_600_000
 BATCH = 500
 _IDLE_POLL_S = 0.25
+# Under load a pass per commit would cost more than the commits: what comes within this time shares one.
+_GATHER_S = 0.005
 _RETRY_S = 1.0
 _TRIM_EVERY_S = 60.0
 _RELAY = Context(actor_id="system", correlation_id="relay")
@@ -46,6 +48,8 @@ class Relay:
                 _log.warning("relay.failed", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
                 continue
+            if numbered:
+                await asyncio.sleep(_GATHER_S)
             if numbered < BATCH:
                 await self._nudges.wait(EVENTS_WRITTEN, _IDLE_POLL_S)
 
