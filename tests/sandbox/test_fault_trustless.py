@@ -1,0 +1,237 @@
+"""Trustless Work's faults; the server's own verifier judges the hostile envelopes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from stellar_sdk import TransactionEnvelope, xdr
+
+from offerhub.domain.errors import IntentMismatchError
+from offerhub.domain.intents import ApproveMilestone, DeployEscrow, EscrowIntent, EscrowTerms, FundEscrow, ReleaseFunds
+from offerhub.stellar.network import StellarNetwork
+from offerhub.stellar.verify import EnvelopeBounds, verify_envelope
+from sandbox.faults.hostile import MUTATIONS
+from tests.sandbox.faults import fault, inject, listed
+from tests.sandbox.network import Network
+from tests.sandbox.trustless_parties import DEPLOY, SINGLE, Parties
+
+ONLY_DEPLOY = {"other_role", "other_wasm_hash"}
+ONLY_DEPLOY_OR_RESOLVE = {"other_receiver"}
+ONLY_APPROVE = {"other_milestone"}
+ONLY_RELEASE = {"other_fee_address"}
+
+
+@pytest.fixture(scope="module")
+def parties(shared_network: Network) -> Parties:
+    shared_network.control("ledger", intervalSeconds=0)
+    return Parties(shared_network, shared_network.wallet("1000"), shared_network.wallet(), shared_network.wallet())
+
+
+@dataclass
+class Calls:
+    """One funded escrow of one approved milestone out of two, and what may be asked for next."""
+
+    parties: Parties
+    contract_id: str
+
+    def terms(self) -> EscrowTerms:
+        buyer, seller, platform = (each.public_key for each in (self.parties.buyer, self.parties.seller, self.parties.platform))
+        return EscrowTerms(
+            "ord_1", "Order 1", "a logo", buyer, seller, platform, buyer, platform, seller, 100 * 10**7, 500, ("deliver", "correct")
+        )
+
+    def ask(self, name: str) -> tuple[str, dict[str, object], EscrowIntent]:
+        buyer = self.parties.buyer.public_key
+        if name == "deploy":
+            return DEPLOY, self.parties.deploy_body(), DeployEscrow(self.parties.platform.public_key, self.terms())
+        if name == "fund-escrow":
+            intent: EscrowIntent = FundEscrow(buyer, self.contract_id, self.terms(), 100 * 10**7)
+            return f"{SINGLE}/{name}", self.parties.fund_body(self.contract_id), intent
+        if name == "approve-milestone":
+            body: dict[str, object] = {"contractId": self.contract_id, "milestoneIndex": "0", "approver": buyer}
+            return f"{SINGLE}/{name}", body, ApproveMilestone(buyer, self.contract_id, 0)
+        return f"{SINGLE}/{name}", {"contractId": self.contract_id, "releaseSigner": buyer}, ReleaseFunds(buyer, self.contract_id)
+
+    def judge(self, intent: EscrowIntent, unsigned_xdr: str) -> None:
+        """Raises IntentMismatchError."""
+        network, known = self.parties.network, self.parties.network.trustless
+        names = StellarNetwork(network.passphrase, str(network.usdc.issuer), known["factory"], known["wasmHash"], known["feeAddress"])
+        # A sequence of our own choosing, as the server has it: one past the account's.
+        sequence = int(network.get(f"/accounts/{intent.source}")["sequence"]) + 1
+        bounds = EnvelopeBounds(sequence, network.control("clock")["nowUnix"], 20_000_000)
+        verify_envelope(names, intent, unsigned_xdr, bounds)
+
+
+@pytest.fixture(scope="module")
+def calls(parties: Parties) -> Calls:
+    return Calls(parties, parties.deploy())
+
+
+@pytest.fixture(scope="module")
+def releasable(parties: Parties) -> Calls:
+    contract_id = parties.deploy()
+    parties.fund(contract_id)
+    for index in ("0", "1"):
+        body: dict[str, object] = {"contractId": contract_id, "milestoneIndex": index, "approver": parties.buyer.public_key}
+        parties.network.submit(parties.sign(parties.build(f"{SINGLE}/approve-milestone", body), parties.buyer))
+    return Calls(parties, contract_id)
+
+
+def suitable_call(mutation: str) -> str:
+    if mutation in ONLY_DEPLOY | ONLY_DEPLOY_OR_RESOLVE:
+        return "deploy"
+    if mutation in ONLY_APPROVE:
+        return "approve-milestone"
+    return "release-funds" if mutation in ONLY_RELEASE else "fund-escrow"
+
+
+@pytest.mark.parametrize("mutation", sorted(MUTATIONS))
+def test_every_hostile_envelope_is_one_that_the_server_refuses(calls: Calls, releasable: Calls, mutation: str) -> None:
+    name = suitable_call(mutation)
+    asked = releasable if name == "release-funds" else calls
+    path, body, intent = asked.ask(name)
+    asked.judge(intent, calls.parties.build(path, body))
+    with fault(calls.parties.network, "tw_hostile", mutation=mutation, next=1):
+        unsigned = calls.parties.build(path, body)
+    with pytest.raises(IntentMismatchError):
+        asked.judge(intent, unsigned)
+    asked.judge(intent, calls.parties.build(path, body))
+
+
+@pytest.mark.parametrize("mutation", sorted(ONLY_DEPLOY | ONLY_DEPLOY_OR_RESOLVE | ONLY_APPROVE | ONLY_RELEASE))
+def test_a_mutation_leaves_calls_alone_that_it_does_not_suit(calls: Calls, mutation: str) -> None:
+    network = calls.parties.network
+    path, body, intent = calls.ask("fund-escrow")
+    fault_id = inject(network, "tw_hostile", mutation=mutation, next=1)
+    calls.judge(intent, calls.parties.build(path, body))
+    assert (listed(network)[fault_id]["fired"], listed(network)[fault_id]["active"]) == (0, True)
+    network.http.delete(f"/control/faults/{fault_id}")
+
+
+@pytest.mark.parametrize("mutation", ["other_amount", "other_receiver", "other_fee_address"])
+def test_a_resolution_can_be_bent_too(parties: Parties, mutation: str) -> None:
+    network = parties.network
+    contract_id = parties.deploy()
+    parties.fund(contract_id)
+    dispute: dict[str, object] = {"contractId": contract_id, "signer": parties.buyer.public_key}
+    network.submit(parties.sign(parties.build(f"{SINGLE}/dispute-escrow", dispute), parties.buyer))
+    platform = parties.platform.public_key
+    shares = [{"address": parties.buyer.public_key, "amount": 60}, {"address": parties.seller.public_key, "amount": 40}]
+    body: dict[str, object] = {"contractId": contract_id, "disputeResolver": platform, "distributions": shares}
+    honest = arguments(parties.build(f"{SINGLE}/resolve-dispute", body))
+    with fault(network, "tw_hostile", mutation=mutation, path="resolve-dispute"):
+        bent = arguments(parties.build(f"{SINGLE}/resolve-dispute", body))
+    assert [position for position in range(3) if honest[position] != bent[position]] == ([1] if mutation == "other_fee_address" else [2])
+
+
+def arguments(unsigned_xdr: str) -> list[str]:
+    envelope = xdr.TransactionEnvelope.from_xdr(unsigned_xdr)
+    assert envelope.v1 is not None
+    operation = envelope.v1.tx.operations[0].body.invoke_host_function_op
+    assert operation is not None
+    call, authorized = operation.host_function.invoke_contract, operation.auth[0].root_invocation.function.contract_fn
+    assert call is not None
+    assert call == authorized, "what is called is what is authorised"
+    return [each.to_xdr() for each in call.args]
+
+
+def test_whoever_signs_a_raised_amount_pays_it(parties: Parties) -> None:
+    contract_id, network = parties.deploy(), parties.network
+    with fault(network, "tw_hostile", mutation="other_amount", next=1):
+        parties.fund(contract_id)
+    balances = network.http.get(
+        "/trustless-work/helper/get-multiple-escrow-balance",
+        params={"addresses[]": contract_id},
+        headers={"x-api-key": network.trustless["apiKey"]},
+    )
+    assert balances.json() == [{"address": contract_id, "balance": 100.0000001}]
+
+
+@pytest.mark.parametrize("form", ["empty", "missing", "not_base64", "not_xdr", "truncated"])
+def test_garbage_instead_of_a_transaction(calls: Calls, form: str) -> None:
+    path, body, _ = calls.ask("fund-escrow")
+    with fault(calls.parties.network, "tw_garbage", form=form, next=1):
+        answer = calls.parties.post(path, body)
+    assert answer.status_code == 201
+    unsigned = answer.json().get("unsignedTransaction", "")
+    assert ("unsignedTransaction" in answer.json()) is (form != "missing")
+    with pytest.raises((ValueError, EOFError)):
+        TransactionEnvelope.from_xdr(unsigned, calls.parties.network.passphrase)
+
+
+def test_builds_that_expire_soon_are_still_known_to_the_index(parties: Parties) -> None:
+    network = parties.network
+    with fault(network, "tw_expire_builds", seconds=30, next=1):
+        unsigned = parties.build(DEPLOY, parties.deploy_body())
+    envelope = parties.sign(unsigned, parties.platform)
+    bounds = envelope.transaction.preconditions
+    assert bounds is not None
+    assert bounds.time_bounds is not None
+    assert bounds.time_bounds.max_time - network.control("clock")["nowUnix"] in range(28, 31)
+    assert parties.send(envelope).json()["contractId"]
+
+
+@pytest.mark.parametrize(("kind", "status"), [("tw_server_error", 500), ("tw_rate_limit", 429)])
+def test_trustless_work_refuses(parties: Parties, kind: str, status: int) -> None:
+    with fault(parties.network, kind, next=1):
+        assert parties.network.http.get("/fee_stats").status_code == 200, "Horizon is another service"
+        answer = parties.post(DEPLOY, parties.deploy_body())
+        assert parties.post(DEPLOY, parties.deploy_body()).status_code == 201
+    assert (answer.status_code, answer.json()["statusCode"]) == (status, status)
+    assert (answer.headers.get("Retry-After") is not None) is (status == 429)
+
+
+@pytest.mark.parametrize("applies", [True, False])
+def test_trustless_work_times_out(parties: Parties, *, applies: bool) -> None:
+    network = parties.network
+    envelope = parties.sign(parties.build(DEPLOY, parties.deploy_body()), parties.platform)
+    with fault(network, "tw_timeout", seconds=0.2, applies=applies, path="send-transaction"):
+        asked = time.monotonic()
+        with pytest.raises(httpx.RemoteProtocolError):
+            parties.send(envelope)
+        assert time.monotonic() - asked >= 0.2
+    assert network.http.get(f"/transactions/{envelope.hash_hex()}").status_code == (200 if applies else 404)
+
+
+def test_the_index_lags_behind(parties: Parties) -> None:
+    with fault(parties.network, "tw_index_lag", seconds=0.7, next=1, function="tw_new_single_release_escrow"):
+        contract_id = parties.deploy()
+    assert parties.indexed(contract_id) == []
+    refused = parties.post(f"{SINGLE}/fund-escrow", parties.fund_body(contract_id))
+    assert (refused.status_code, refused.json()["message"]) == (400, "Escrow not found")
+    time.sleep(0.8)
+    assert [each["contractId"] for each in parties.indexed(contract_id)] == [contract_id]
+    assert parties.fund(contract_id)["successful"]
+
+
+@pytest.mark.parametrize(("variant", "status", "sent"), [("not_sent", 200, False), ("answered_failed", 500, True)])
+def test_a_deploy_is_lost(parties: Parties, variant: str, status: int, *, sent: bool) -> None:
+    network = parties.network
+    envelope = parties.sign(parties.build(DEPLOY, parties.deploy_body()), parties.platform)
+    with fault(network, "tw_lose_deploy", variant=variant, next=1):
+        answer = parties.send(envelope)
+    honest = envelope_answer(parties, envelope) if sent else answer.json()
+    assert answer.status_code == status
+    assert answer.json()["status"] == ("FAILED" if sent else "SUCCESS")
+    assert honest["contractId"].startswith("C")
+    assert honest["escrow"]["engagementId"] == "ord_1"
+    assert network.http.get(f"/transactions/{envelope.hash_hex()}").status_code == (200 if sent else 404)
+
+
+def envelope_answer(parties: Parties, envelope: TransactionEnvelope) -> dict[str, Any]:
+    answer: dict[str, Any] = parties.send(envelope).json()
+    return answer
+
+
+def test_only_deploys_are_lost(parties: Parties) -> None:
+    network, contract_id = parties.network, parties.deploy()
+    fund = parties.sign(parties.build(f"{SINGLE}/fund-escrow", parties.fund_body(contract_id)), parties.buyer)
+    fault_id = inject(network, "tw_lose_deploy")
+    assert parties.send(fund).json()["status"] == "SUCCESS"
+    assert network.get(f"/transactions/{fund.hash_hex()}")["successful"]
+    assert listed(network)[fault_id]["fired"] == 0
+    network.http.delete(f"/control/faults/{fault_id}")
