@@ -26,6 +26,7 @@ from offerhub.settings import Settings
 from offerhub.storage.unit_of_work import Database
 from offerhub.stream.hub import Hub
 from offerhub.stream.nudges import Nudges
+from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 _RESOURCES = (instance, api_keys, users, wallets, orders, escrow, resolution, operations, deposits, events)
@@ -81,7 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _note_key_use(keyring: Keyring) -> None:
-    while True:
+    while not told_to_stop():
         await asyncio.sleep(_KEY_USE_EVERY_S)
         try:
             await keyring.note_use()

@@ -64,6 +64,7 @@ async def get_events(call: CurrentCall, request: Request, query: Annotated[Event
 async def _stream(call: Call, wanted: EventFilter, start: Start) -> AsyncIterator[bytes]:
     """Subscribed before the replay is read, so nothing falls between the two; positions already sent are dropped from the queue."""
     with call.services.hub.subscribe(wanted) as subscription:
+        await call.services.hub.ready.wait()
         yield _frame("stale", orjson.dumps({"reason": "unknown event id; the stream begins now"})) if start.stale else _HEARTBEAT
         sent = start.position
         async for record in _replay(call, wanted, start.position):
@@ -119,7 +120,8 @@ def _time(cursor: str) -> datetime | None:
     if cursor.startswith("evt_"):
         return None
     try:
-        time = datetime.fromisoformat(cursor)
+        # An unescaped plus sign of an offset arrives as a space.
+        time = datetime.fromisoformat(cursor.replace(" ", "+"))
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

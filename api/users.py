@@ -53,7 +53,7 @@ async def get_user(call: CurrentCall, user_id: str) -> Response:
         return ok(present.user(user, await ledger.user_balance(reader, user.id)))
 
 
-@routes.get("/users/by-external/{external_user_id}", Scope.READ, Documented("Read a user by your own id", One[User], errors=_MISSING))
+@routes.get("/users/by-external/{external_user_id:path}", Scope.READ, Documented("Read a user by your own id", One[User], errors=_MISSING))
 async def get_user_by_external_id(call: CurrentCall, external_user_id: str) -> Response:
     async with call.services.database.reading() as reader:
         user = found(await users.by_external_id(reader, external_user_id), external_user_id)

@@ -19,6 +19,7 @@ from offerhub.storage.events import EventFilter, EventRecord
 from offerhub.storage.unit_of_work import Database
 from offerhub.stream.envelope import matches, unpack
 from offerhub.stream.relay import BATCH, EVENT_FIELD, STREAM
+from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 QUEUE_EVENTS = 1_000
@@ -64,12 +65,15 @@ class Hub:
         self._entry = b"0-0"
         self._reader: asyncio.Task[None] | None = None
         self.stopping = False
+        # Set once the hub knows where it begins: what a subscriber reads from PostgreSQL after that joins what the hub delivers.
+        self.ready = asyncio.Event()
 
     def start(self) -> None:
         self._reader = asyncio.create_task(self._run(), name="event hub")
 
     async def stop(self) -> None:
         self.stopping = True
+        self.ready.set()
         for subscription in self._subscriptions:
             subscription.end()
         for waiters in self._waiting.values():
@@ -82,7 +86,7 @@ class Hub:
 
     @contextmanager
     def subscribe(self, wanted: EventFilter) -> Iterator[Subscription]:
-        """Everything delivered from now on. What was numbered before is in PostgreSQL already."""
+        """Everything delivered from now on. What was numbered before is in PostgreSQL, for a reader who has waited for ``ready``."""
         subscription = Subscription(wanted, ended=False)
         self._subscriptions.add(subscription)
         if self.stopping:
@@ -106,20 +110,19 @@ class Hub:
                 self._waiting.pop(operation_id, None)
 
     async def _run(self) -> None:
-        while True:
+        while not told_to_stop():
             try:
-                async with self._database.reading() as transaction:
-                    self._position = await events.latest_position(transaction)
-                break
-            except Exception as error:  # noqa: BLE001 the database may come later than we do
-                _log.warning("hub.database_away", error=repr(error))
-                await asyncio.sleep(_RETRY_S)
-        while True:
-            try:
+                if not self.ready.is_set():
+                    await self._begin()
                 await self._advance()
             except Exception as error:  # noqa: BLE001 nothing is lost: the position says where to go on
                 _log.warning("hub.failed", error=repr(error))
                 await asyncio.sleep(_RETRY_S)
+
+    async def _begin(self) -> None:
+        async with self._database.reading() as transaction:
+            self._position = await events.latest_position(transaction)
+        self.ready.set()
 
     async def _advance(self) -> None:
         try:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from offerhub.stream.stopping import told_to_stop
+
 _CHANNEL = "offerhub:nudge:"
 _RECONNECT_S = 1.0
 
@@ -54,7 +56,7 @@ class Nudges:
                     await pipeline.execute()
 
     async def _listen(self) -> None:
-        while True:
+        while not told_to_stop():
             with contextlib.suppress(RedisError, OSError):
                 async with self._redis.pubsub() as pubsub:
                     await pubsub.subscribe(*(_CHANNEL + kind for kind in self._waiting))

@@ -14,6 +14,7 @@ from offerhub.storage.events import EventRecord
 from offerhub.storage.unit_of_work import EVENTS_WRITTEN, Database
 from offerhub.stream.envelope import pack
 from offerhub.stream.nudges import Nudges
+from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 STREAM = "offerhub:events"
@@ -41,7 +42,7 @@ class Relay:
 
     async def run(self) -> None:
         """Until canceled. A database that is away is waited for; a Redis that is away costs readers a poll interval."""
-        while True:
+        while not told_to_stop():
             try:
                 numbered = await self.relay_once()
             except Exception as error:  # noqa: BLE001 whatever it was, the next pass starts from what is committed

@@ -216,7 +216,7 @@ async def test_the_hub_fills_a_hole_that_redis_has(postgres_url: str, redis_url:
     database, redis = Database(postgres_url), Redis.from_url(redis_url)
     hub = Hub(database, redis)
     hub.start()
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(hub.ready.wait(), 5)
     with hub.subscribe(events.EventFilter()) as subscription:
         await emit(database, 3, "lost")
         async with database.transaction(Context("system", "relay")) as transaction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -35,6 +36,8 @@ async def test_a_user_gets_a_wallet_and_a_balance(api: Api) -> None:
     assert user["balance"]["total"] == "0.00"
     by_external = await api.client.get("/users/by-external/u-1")
     assert by_external.json()["data"] == user
+    strange = await created(await api.client.post("/users", json={"externalUserId": "shop/7 ü?"}))
+    assert (await api.client.get(f"/users/by-external/{quote('shop/7 ü?', safe='')}")).json()["data"]["id"] == strange["id"]
     again = await api.client.post("/users", json={"external_user_id": "u-1"})
     assert again.status_code == 409
     assert again.json()["error"]["code"] == "USER_ALREADY_EXISTS"
