@@ -20,6 +20,8 @@ from sandbox.dispensing import Dispenser
 from sandbox.faults.board import FaultBoard
 from sandbox.faults.exchange import FaultInjection, Surroundings
 from sandbox.faults.kind import Occasion, envelope_bytes
+from sandbox.faults.network import NetworkFaults
+from sandbox.faults.reads import ReadFaults
 from sandbox.faults.routes import fault_routes
 from sandbox.faults.trustless_work import TwIndexLag
 from sandbox.horizon.answers import not_found
@@ -45,6 +47,9 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
         fault = board.strike(TwIndexLag, Occasion(envelope=envelope_bytes(envelope_xdr)))
         return 0.0 if fault is None else fault.kind.seconds
 
+    usdc = ledger.usdc
+    ledger.disturb(NetworkFaults(board, ledger.network_passphrase, f"{usdc.code}:{usdc.issuer}"))
+    board.on_change.append(ledger.reconsider)
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     for status in (404, 405):
         app.add_exception_handler(status, _no_route)
@@ -52,7 +57,7 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
     app.include_router(build_router(ledger, trustless_requests_per_minute, index, index_lag_s), prefix="/trustless-work")
     app.router.routes.extend(control_routes(ledger, dispenser))
     app.router.routes.extend(fault_routes(board))
-    app.router.routes.extend(horizon_routes(ledger, dispenser))
+    app.router.routes.extend(horizon_routes(ledger, dispenser, ReadFaults(board, ledger)))
     app.add_middleware(FaultInjection, board=board, surroundings=Surroundings(ledger, index))
     return app
 

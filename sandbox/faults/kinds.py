@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.faults import answers, streams, trustless_work
+from sandbox.faults import answers, network, reads, streams, trustless_work
 from sandbox.faults.kind import FaultKind
 
 KINDS: dict[str, type[FaultKind]] = {
@@ -14,10 +14,17 @@ KINDS: dict[str, type[FaultKind]] = {
     "html_bad_gateway": answers.HtmlBadGateway,
     "null_extras": answers.NullExtras,
     "empty_504": answers.EmptyGatewayTimeout,
+    "ingestion_delay": reads.IngestionDelay,
+    "stale_replica": reads.StaleReplica,
     "reorder": streams.Reorder,
     "stream_hang": streams.StreamHang,
     "stream_cut": streams.StreamCut,
     "stream_duplicate": streams.StreamDuplicate,
+    "refuse_transaction": network.RefuseTransaction,
+    "fee_surge": network.FeeSurge,
+    "expire_envelopes": network.ExpireEnvelopes,
+    "freeze_trustline": network.FreezeTrustline,
+    "stop_ledger": network.StopLedger,
     "tw_timeout": trustless_work.TwTimeout,
     "tw_server_error": trustless_work.TwServerError,
     "tw_rate_limit": trustless_work.TwRateLimit,

@@ -1,4 +1,8 @@
-"""HAL and problem+json answers; every answer about state names the latest ledger."""
+"""HAL and problem+json answers.
+
+As on the real Horizon, answers about the current state (accounts, assets, claimable balances) name in ``Latest-Ledger`` the
+ledger they show, a 404 among them too; answers about history do not.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +30,9 @@ _TITLES = {
 class Problem(Exception):
     """An answer that ends the request with a problem document."""
 
-    def __init__(self, kind: str, detail: str, extras: dict[str, Any] | None = None) -> None:
+    def __init__(self, kind: str, detail: str, extras: dict[str, Any] | None = None, latest_ledger: int | None = None) -> None:
         super().__init__(kind)
+        self.latest_ledger = latest_ledger
         self.kind = kind
         self.detail = detail
         self.extras = extras
@@ -42,14 +47,16 @@ class Problem(Exception):
         }
         if self.extras is not None:
             document["extras"] = self.extras
-        return Response(orjson.dumps(document), status, media_type="application/problem+json; charset=utf-8")
+        headers = _named(self.latest_ledger)
+        return Response(orjson.dumps(document), status, headers, media_type="application/problem+json; charset=utf-8")
 
 
-def not_found() -> Problem:
+def not_found(latest_ledger: int | None = None) -> Problem:
     return Problem(
         "not_found",
         "The resource at the url requested was not found. This usually occurs for one of two reasons: the url "
         "requested is not valid, or no data in our database could be found with the parameters provided.",
+        latest_ledger=latest_ledger,
     )
 
 
@@ -61,10 +68,10 @@ def bad_parameter(name: str, reason: str) -> Problem:
     )
 
 
-def hal(document: dict[str, Any], latest_ledger: int, status: int = 200) -> Response:
-    return Response(
-        orjson.dumps(document),
-        status,
-        headers={"Latest-Ledger": str(latest_ledger)},
-        media_type="application/hal+json; charset=utf-8",
-    )
+def hal(document: dict[str, Any], latest_ledger: int | None = None) -> Response:
+    """``latest_ledger`` where the answer is about state."""
+    return Response(orjson.dumps(document), headers=_named(latest_ledger), media_type="application/hal+json; charset=utf-8")
+
+
+def _named(latest_ledger: int | None) -> dict[str, str]:
+    return {} if latest_ledger is None else {"Latest-Ledger": str(latest_ledger)}

@@ -26,4 +26,4 @@ async def fund(ledger: Ledger, dispenser: Dispenser, request: Request) -> Respon
         raise Problem("bad_request", str(failed)) from failed
     found = ledger.find(outcome.hash)
     assert found is not None
-    return hal(transaction_resource(found, found.hash, base_url(request)), ledger.latest_ledger)
+    return hal(transaction_resource(found, found.hash, base_url(request)))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import multimode
 from typing import Any
 
+from sandbox.horizon.replica import Replica
 from sandbox.horizon.resources import auth_flags
 from sandbox.ledger.encoding import amount_text, asset_contract_id, asset_fields, issuer_of, time_text
 from sandbox.ledger.entries import BASE_FEE_STROOPS
@@ -16,17 +17,17 @@ _ROOT_LINKS = ("accounts", "assets", "fee_stats", "friendbot", "ledgers", "opera
 _PERCENTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 
 
-def root_resource(ledger: Ledger, base: str) -> dict[str, Any]:
-    latest = ledger.latest_ledger
+def root_resource(ledger: Ledger, replica: Replica, base: str) -> dict[str, Any]:
+    latest = replica.newest
     return {
         "_links": {"self": {"href": f"{base}/"}, **{name: {"href": f"{base}/{name}"} for name in _ROOT_LINKS}},
         "horizon_version": "28.0.0-sandbox",
         "core_version": "sandbox",
         "ingest_latest_ledger": latest,
         "history_latest_ledger": latest,
-        "history_latest_ledger_closed_at": time_text(ledger.closed_at),
+        "history_latest_ledger_closed_at": time_text(replica.closed_at),
         "history_elder_ledger": 1,
-        "core_latest_ledger": latest,
+        "core_latest_ledger": ledger.latest_ledger,
         "network_passphrase": ledger.network_passphrase,
         "current_protocol_version": PROTOCOL_VERSION,
         "supported_protocol_version": PROTOCOL_VERSION,
@@ -55,24 +56,24 @@ def _distribution(values: Sequence[int]) -> dict[str, str]:
     return {name: str(value) for name, value in summary.items()}
 
 
-def asset_resources(ledger: Ledger, code: str, issuer: str) -> list[dict[str, Any]]:
+def asset_resources(replica: Replica, network_passphrase: str, code: str, issuer: str) -> list[dict[str, Any]]:
     """One scan over all accounts; empty filters match everything."""
     holders: dict[str, tuple[int, int]] = {}
-    for account in ledger.state.accounts():
+    for account in replica.accounts():
         for asset, line in account.trustlines.items():
             count, amount = holders.get(asset, (0, 0))
             holders[asset] = (count + 1, amount + line.balance)
     wanted = [
         asset for asset in sorted(holders) if (not code or asset.partition(":")[0] == code) and (not issuer or issuer_of(asset) == issuer)
     ]
-    return [_asset(ledger, asset, *holders[asset]) for asset in wanted]
+    return [_asset(replica, asset, asset_contract_id(asset, network_passphrase), holders[asset]) for asset in wanted]
 
 
-def _asset(ledger: Ledger, asset: str, count: int, amount: int) -> dict[str, Any]:
-    contract = asset_contract_id(asset, ledger.network_passphrase)
-    in_contracts = [balance for (token, _), balance in ledger.state.contract_balances().items() if token == contract and balance]
+def _asset(replica: Replica, asset: str, contract: str, held: tuple[int, int]) -> dict[str, Any]:
+    count, amount = held
+    in_contracts = [balance for (token, _), balance in replica.contract_balances().items() if token == contract and balance]
     zero = amount_text(0)
-    issuer = ledger.account(issuer_of(asset) or "")
+    issuer = replica.account(issuer_of(asset) or "")
     code, _, issuer_address = asset.partition(":")
     return {
         "_links": {"toml": {"href": ""}},

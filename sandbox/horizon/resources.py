@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sandbox.horizon.replica import Replica
 from sandbox.ledger.encoding import amount_text, asset_fields, drop_none, time_text
 from sandbox.ledger.entries import Account, Trustline
 from sandbox.ledger.history import Collection
@@ -76,7 +77,7 @@ def transaction_resource(found: StoredTransaction, asked_hash: str, base: str) -
     return transaction_links(document, base)
 
 
-def account_resource(account: Account, base: str) -> dict[str, Any]:
+def account_resource(account: Account, replica: Replica, base: str) -> dict[str, Any]:
     here = f"{base}/accounts/{account.address}"
     low, medium, high = account.thresholds
     document: dict[str, Any] = {
@@ -101,7 +102,7 @@ def account_resource(account: Account, base: str) -> dict[str, Any]:
         "last_modified_time": time_text(account.last_modified_time),
         "thresholds": {"low_threshold": low, "med_threshold": medium, "high_threshold": high},
         "flags": auth_flags(account),
-        "balances": [*(_balance(key, line) for key, line in account.trustlines.items()), _native(account)],
+        "balances": [*(_balance(key, line, _flags(account, key, replica)) for key, line in account.trustlines.items()), _native(account)],
         "signers": _signers(account),
         "data": {name: entry.value for name, entry in account.data.items()},
         "num_sponsoring": account.num_sponsoring,
@@ -121,7 +122,12 @@ def auth_flags(account: Account) -> dict[str, bool]:
     }
 
 
-def _balance(asset: str, line: Trustline) -> dict[str, Any]:
+def _flags(account: Account, asset: str, replica: Replica) -> int:
+    """A frozen trustline may neither pay nor be paid, nor keep its offers."""
+    return 0 if replica.is_frozen(account.address, asset) else account.trustlines[asset].flags
+
+
+def _balance(asset: str, line: Trustline, flags: int) -> dict[str, Any]:
     document = {
         "balance": amount_text(line.balance),
         "limit": amount_text(line.limit),
@@ -129,9 +135,9 @@ def _balance(asset: str, line: Trustline) -> dict[str, Any]:
         "selling_liabilities": amount_text(0),
         "sponsor": line.sponsor,
         "last_modified_ledger": line.last_modified_ledger,
-        "is_authorized": line.authorized,
-        "is_authorized_to_maintain_liabilities": bool(line.flags & 3),
-        "is_clawback_enabled": True if line.flags & 4 else None,
+        "is_authorized": bool(flags & 1),
+        "is_authorized_to_maintain_liabilities": bool(flags & 3),
+        "is_clawback_enabled": True if flags & 4 else None,
         **asset_fields(asset),
     }
     return drop_none(document)

@@ -11,16 +11,11 @@ from starlette.routing import Route
 from sandbox.dispensing import Dispenser
 from sandbox.horizon import friendbot, network, submission
 from sandbox.horizon.answers import Problem, bad_parameter, hal, not_found
-from sandbox.horizon.collections import collection_response
+from sandbox.horizon.collections import Reader, collection_response
 from sandbox.horizon.parameters import account_parameter, base_url, hash_parameter
+from sandbox.horizon.replica import Ingestion, Replica
 from sandbox.horizon.resources import account_resource, operation_links, transaction_resource, with_links
-from sandbox.ledger.history import (
-    Collection,
-    Scope,
-    account_has_history,
-    fetch_ledger,
-    fetch_operation,
-)
+from sandbox.ledger.history import Collection, Scope
 from sandbox.ledger.ledger import Ledger
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -31,11 +26,11 @@ _NAMES = {
 }
 
 
-def horizon_routes(ledger: Ledger, dispenser: Dispenser) -> list[Route]:
-    reads = _Reads(ledger)
+def horizon_routes(ledger: Ledger, dispenser: Dispenser, ingestion: Ingestion) -> list[Route]:
+    reads = _Reads(ledger, ingestion)
 
     async def submit(request: Request) -> Response:
-        return await submission.submit_and_wait(ledger, request)
+        return await submission.submit_and_wait(ledger, ingestion, request)
 
     async def submit_async(request: Request) -> Response:
         return await submission.submit_async(ledger, request)
@@ -75,82 +70,93 @@ def _guarded(handler: Handler) -> Handler:
 
 
 class _Reads:
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, ingestion: Ingestion) -> None:
         self._ledger = ledger
+        self._ingestion = ingestion
+
+    def _reader(self, request: Request) -> Reader:
+        return Reader(self._ledger, self._ingestion.newest(request))
+
+    def _replica(self, request: Request) -> Replica:
+        return self._reader(request).replica()
 
     async def root(self, request: Request) -> Response:
-        return hal(network.root_resource(self._ledger, base_url(request)), self._ledger.latest_ledger)
+        return hal(network.root_resource(self._ledger, self._replica(request), base_url(request)))
 
     async def fee_stats(self, _request: Request) -> Response:
-        return hal(network.fee_stats_resource(self._ledger), self._ledger.latest_ledger)
+        return hal(network.fee_stats_resource(self._ledger))
 
     async def assets(self, request: Request) -> Response:
-        parameters = request.query_params
-        records = network.asset_resources(self._ledger, parameters.get("asset_code", ""), parameters.get("asset_issuer", ""))
-        return self._whole_page(request, records)
+        code, issuer = (request.query_params.get(name, "") for name in ("asset_code", "asset_issuer"))
+        replica = self._replica(request)
+        records = network.asset_resources(replica, self._ledger.network_passphrase, code, issuer)
+        return _whole_page(request, records, replica.newest)
 
     async def claimable_balances(self, request: Request) -> Response:
         """Always empty: this network refuses to create any."""
-        return self._whole_page(request, [])
+        return _whole_page(request, [], self._replica(request).newest)
 
     async def account(self, request: Request) -> Response:
-        account = self._ledger.account(account_parameter(request))
+        replica = self._replica(request)
+        account = replica.account(account_parameter(request))
         if account is None:
-            raise not_found()
-        return hal(account_resource(account, base_url(request)), self._ledger.latest_ledger)
+            raise not_found(replica.newest)
+        return hal(account_resource(account, replica, base_url(request)), replica.newest)
 
     async def transaction(self, request: Request) -> Response:
         transaction_hash = hash_parameter(request)
-        found = self._ledger.find(transaction_hash)
+        found = self._replica(request).find(transaction_hash)
         if found is None:
             raise not_found()
-        document = transaction_resource(found, transaction_hash, base_url(request))
-        return hal(document, self._ledger.latest_ledger)
+        return hal(transaction_resource(found, transaction_hash, base_url(request)))
 
     async def operation(self, request: Request) -> Response:
-        found = fetch_operation(self._ledger.store, _number(request, "id"))
+        found = self._replica(request).operation(_number(request, "id"))
         if found is None:
             raise not_found()
-        return hal(operation_links(found, base_url(request)), self._ledger.latest_ledger)
+        return hal(operation_links(found, base_url(request)))
 
     async def ledger(self, request: Request) -> Response:
-        found = fetch_ledger(self._ledger.store, _number(request, "sequence"))
+        found = self._replica(request).ledger(_number(request, "sequence"))
         if found is None:
             raise not_found()
-        return hal(with_links(Collection.LEDGERS, found, base_url(request)), self._ledger.latest_ledger)
+        return hal(with_links(Collection.LEDGERS, found, base_url(request)))
 
     async def ledgers(self, request: Request) -> Response:
-        return collection_response(self._ledger, request, Collection.LEDGERS, Scope())
+        return collection_response(self._reader(request), request, Collection.LEDGERS, Scope())
 
     async def everything(self, request: Request) -> Response:
-        return collection_response(self._ledger, request, _NAMES[request.url.path.lstrip("/")], Scope())
+        return collection_response(self._reader(request), request, _NAMES[request.url.path.lstrip("/")], Scope())
 
     async def of_account(self, request: Request) -> Response:
-        address = account_parameter(request)
-        if self._ledger.account(address) is None and not account_has_history(self._ledger.store, address):
+        address, reader = account_parameter(request), self._reader(request)
+        replica = reader.replica()
+        if replica.account(address) is None and not replica.has_history(address):
             raise not_found()
-        return collection_response(self._ledger, request, _collection(request), Scope(account=address))
+        return collection_response(reader, request, _collection(request), Scope(account=address))
 
     async def of_ledger(self, request: Request) -> Response:
-        sequence = _number(request, "sequence")
-        if fetch_ledger(self._ledger.store, sequence) is None:
+        sequence, reader = _number(request, "sequence"), self._reader(request)
+        if reader.replica().ledger(sequence) is None:
             raise not_found()
-        return collection_response(self._ledger, request, _collection(request), Scope(ledger=sequence))
+        return collection_response(reader, request, _collection(request), Scope(ledger=sequence))
 
     async def of_transaction(self, request: Request) -> Response:
-        found = self._ledger.find(hash_parameter(request))
+        reader = self._reader(request)
+        found = reader.replica().find(hash_parameter(request))
         collection = _collection(request)
         if found is None or collection is Collection.TRANSACTIONS:
             raise not_found()
-        return collection_response(self._ledger, request, collection, Scope(transaction_id=found.id))
+        return collection_response(reader, request, collection, Scope(transaction_id=found.id))
 
-    def _whole_page(self, request: Request, records: list[dict[str, object]]) -> Response:
-        here = {"href": str(request.url)}
-        document = {
-            "_links": {"self": here, "next": here, "prev": here},
-            "_embedded": {"records": records},
-        }
-        return hal(document, self._ledger.latest_ledger)
+
+def _whole_page(request: Request, records: list[dict[str, object]], latest_ledger: int) -> Response:
+    here = {"href": str(request.url)}
+    document = {
+        "_links": {"self": here, "next": here, "prev": here},
+        "_embedded": {"records": records},
+    }
+    return hal(document, latest_ledger)
 
 
 def _collection(request: Request) -> Collection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from email.parser import BytesParser
 from typing import Any
 from urllib.parse import parse_qs
@@ -9,13 +10,15 @@ from urllib.parse import parse_qs
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from stellar_sdk import xdr
 
 from sandbox.horizon.answers import Problem, hal
 from sandbox.horizon.parameters import base_url
+from sandbox.horizon.replica import Ingestion, Replica, caught_up
 from sandbox.horizon.resources import transaction_resource
 from sandbox.ledger.chain import SubmissionStatus
 from sandbox.ledger.envelope import Envelope, MalformedEnvelope
-from sandbox.ledger.ledger import Ledger
+from sandbox.ledger.ledger import SUBMISSION_TIMEOUT_S, Ledger
 from sandbox.ledger.results import TransactionOutcome
 from sandbox.ledger.store import StoredTransaction
 
@@ -28,22 +31,37 @@ _STATUS_CODES = {
 }
 
 
-async def submit_and_wait(ledger: Ledger, request: Request) -> Response:
-    """Known hashes are answered from history without asking the ledger, so re-posting is idempotent."""
+async def submit_and_wait(ledger: Ledger, ingestion: Ingestion, request: Request) -> Response:
+    """Known hashes are answered from history without asking the ledger, so re-posting is idempotent.
+
+    A wrong sequence number may be a transaction already applied that Horizon has not seen yet: it looks again once it has caught up.
+    """
     envelope = await submitted_envelope(ledger, request)
     transaction_hash = envelope.hash.hex()
-    found = ledger.find(transaction_hash)
+    found = Replica(ledger, ingestion.ingested()).find(transaction_hash)
     if found is None:
-        submission = ledger.enqueue(envelope)
-        if submission.outcome is not None:
-            raise _refused(envelope, submission.outcome)
         try:
-            found = await ledger.applied(transaction_hash)
+            async with asyncio.timeout(SUBMISSION_TIMEOUT_S):
+                found = await _submit(ledger, ingestion, envelope)
         except TimeoutError:
             raise timed_out(envelope) from None
     if not found.successful:
         raise _failed(found)
-    return hal(transaction_resource(found, transaction_hash, base_url(request)), ledger.latest_ledger)
+    return hal(transaction_resource(found, transaction_hash, base_url(request)))
+
+
+async def _submit(ledger: Ledger, ingestion: Ingestion, envelope: Envelope) -> StoredTransaction:
+    submission = ledger.enqueue(envelope)
+    if submission.outcome is None:
+        found = await ledger.applied(submission.hash)
+        await caught_up(ledger, ingestion, found.id >> 32)
+        return found
+    if submission.outcome.code == xdr.TransactionResultCode.txBAD_SEQ:
+        await caught_up(ledger, ingestion, ledger.latest_ledger)
+        known = ledger.find(submission.hash)
+        if known is not None:
+            return known
+    raise _refused(envelope, submission.outcome)
 
 
 async def submit_async(ledger: Ledger, request: Request) -> Response:
@@ -55,7 +73,6 @@ async def submit_async(ledger: Ledger, request: Request) -> Response:
     return Response(
         orjson.dumps(document),
         _STATUS_CODES[submission.status],
-        headers={"Latest-Ledger": str(ledger.latest_ledger)},
         media_type="application/json; charset=utf-8",
     )
 

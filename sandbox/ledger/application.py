@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from stellar_sdk import xdr
 
 from sandbox.ledger.context import LedgerMoment, OperationContext
-from sandbox.ledger.entries import BASE_FEE_STROOPS
 from sandbox.ledger.envelope import Envelope, Operation
 from sandbox.ledger.operations import apply_operation
 from sandbox.ledger.reserves import Sponsorships
@@ -45,10 +45,16 @@ class Application:
 
 def apply_transaction(envelope: Envelope, state: State, moment: LedgerMoment) -> Application:
     """``envelope`` must have passed ``check_validity`` against this very state."""
+    forced = state.disturbance.failure(envelope)
     fee_charged = _charge(envelope, state, moment)
     view = Overlay(state)
     sponsorships = Sponsorships()
-    applied = tuple(_apply_operation(each, envelope, view, sponsorships, moment) for each in envelope.operations)
+    applied = tuple(
+        _forced(each, forced.code)
+        if forced is not None and forced.position == position
+        else _apply_operation(each, envelope, view, sponsorships, moment)
+        for position, each in enumerate(envelope.operations)
+    )
     code, outcomes = _CODE.txSUCCESS, tuple(each.outcome for each in applied)
     if not all(each.successful for each in outcomes):
         code = _CODE.txFAILED
@@ -61,10 +67,10 @@ def apply_transaction(envelope: Envelope, state: State, moment: LedgerMoment) ->
 
 
 def _charge(envelope: Envelope, state: State, moment: LedgerMoment) -> int:
-    """No surge pricing: everybody pays the base fee, and Soroban its whole resource fee."""
+    """Everybody pays the going rate, which is the base fee unless fees surge, and Soroban its whole resource fee."""
     view = Overlay(state)
     payer = view.edit(envelope.fee_source)
-    fee = min(BASE_FEE_STROOPS * envelope.fee_units + envelope.resource_fee, envelope.max_fee, payer.balance)
+    fee = min(state.disturbance.going_rate_stroops() * envelope.fee_units + envelope.resource_fee, envelope.max_fee, payer.balance)
     payer.balance -= fee
     state.fee_pool += fee
     source = view.edit(envelope.source)
@@ -73,6 +79,10 @@ def _charge(envelope: Envelope, state: State, moment: LedgerMoment) -> int:
     source.sequence_time = moment.close_time
     _merge(view, state, moment)
     return fee
+
+
+def _forced(operation: Operation, code: IntEnum) -> AppliedOperation:
+    return AppliedOperation(operation, operation_outcome(operation.type, code), {})
 
 
 def _apply_operation(

@@ -60,6 +60,7 @@ class Chain:
     def submit(self, envelope: Envelope, latest_close_time: int) -> Submission:
         """``latest_close_time`` is the pessimistic guess that time bounds are judged by."""
         identity = envelope.hash.hex()
+        disturbance = self.state.disturbance
         if self.queue.contains(envelope.hash):
             return Submission(SubmissionStatus.DUPLICATE, identity)
         window = ValidityWindow(
@@ -67,15 +68,20 @@ class Chain:
             self.header.closed_at,
             max(latest_close_time, self.header.closed_at),
             self.queue.pending_fees(envelope),
+            disturbance.lowest_fee_stroops(envelope),
         )
         try:
+            refusal = disturbance.refusal(envelope)
+            if refusal is not None:
+                raise refusal
             self.queue.admit(envelope, self.header.sequence)
             check_validity(envelope, self.state, window)
         except TryAgainLater:
             return Submission(SubmissionStatus.TRY_AGAIN_LATER, identity)
         except TransactionRefused as refused:
             return Submission(SubmissionStatus.ERROR, identity, _refusal(envelope, refused))
-        self.queue.put(envelope)
+        if not disturbance.loses(envelope):
+            self.queue.put(envelope)
         return Submission(SubmissionStatus.PENDING, identity)
 
     def close_ledger(self, now: int) -> list[TransactionRecord]:
@@ -85,7 +91,7 @@ class Chain:
         records = self._apply_queued(moment)
         document = ledger_record(self.header, closed_at, self.state.fee_pool, records)
         self.store.commit_ledger(document, records, self.state)
-        self.state.forget_changes()
+        self.state.seal(moment.sequence)
         self.header = Header(moment.sequence, document["hash"], closed_at)
         self.queue.grow_older(moment.sequence)
         return records
@@ -110,7 +116,7 @@ class Chain:
         document = ledger_record(None, now, 0, [])
         self.store.set_meta("network_passphrase", self.network_passphrase)
         self.store.commit_ledger(document, [], self.state)
-        self.state.forget_changes()
+        self.state.seal(1)
         return Header(1, document["hash"], now)
 
 

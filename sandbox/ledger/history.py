@@ -40,6 +40,11 @@ class PageQuery:
     limit: int = 10
     include_failed: bool = False
     join_transactions: bool = False
+    last_ledger: int | None = None
+
+    def until(self, ledger: int) -> PageQuery:
+        """Only what is in ledgers up to this one."""
+        return replace(self, last_ledger=ledger)
 
     def after(self, cursor: int, limit: int) -> PageQuery:
         return replace(self, cursor=cursor, limit=limit)
@@ -65,9 +70,13 @@ def fetch_ledger(store: Store, sequence: int) -> dict[str, Any] | None:
     return None if row is None else dict(orjson.loads(row[0]))
 
 
-def account_has_history(store: Store, address: str) -> bool:
-    row = store.connection.execute("SELECT 1 FROM participants WHERE address = ? LIMIT 1", (address,)).fetchone()
-    return row is not None
+def account_has_history(store: Store, address: str, last_ledger: int) -> bool:
+    known = "SELECT 1 FROM participants WHERE address = ? AND kind = ? AND id <= ? LIMIT 1"
+    return store.connection.execute(known, (address, Collection.TRANSACTIONS.value, _end_of(last_ledger))).fetchone() is not None
+
+
+def _end_of(ledger: int) -> int:
+    return (ledger + 1 << 32) - 1
 
 
 def _join(store: Store, rows: list[tuple[int, bytes]], records: list[dict[str, Any]]) -> None:
@@ -103,6 +112,9 @@ def _statement(query: PageQuery) -> tuple[str, list[Any]]:
         conditions.append("is_payment = 1")
     if query.collection is not Collection.LEDGERS and not query.include_failed:
         conditions.append("successful = 1")
+    if query.last_ledger is not None:
+        conditions.append(f"{key} <= ?")
+        values.append(query.last_ledger if query.collection is Collection.LEDGERS else _end_of(query.last_ledger))
     if query.cursor is not None:
         cursor = query.cursor >> 32 if query.collection is Collection.LEDGERS else query.cursor
         conditions.append(f"{key} {'<' if query.descending else '>'} ?")

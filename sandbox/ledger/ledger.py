@@ -17,11 +17,12 @@ from sandbox.identities import usdc_asset
 from sandbox.ledger import soroban
 from sandbox.ledger.chain import Chain, Submission, SubmissionStatus
 from sandbox.ledger.context import LedgerMoment
+from sandbox.ledger.disturbance import Disturbance
 from sandbox.ledger.encoding import issuer_of
 from sandbox.ledger.entries import Account
 from sandbox.ledger.envelope import Envelope, decode_envelope
 from sandbox.ledger.records import TransactionRecord
-from sandbox.ledger.state import Overlay, State
+from sandbox.ledger.state import PAST_LEDGERS, Overlay, State
 from sandbox.ledger.store import Store, StoredTransaction
 from sandbox.ledger.tokens import TokenBook
 from sandbox.trustless.ports import AppliedTransaction, SubmissionOutcome
@@ -51,14 +52,27 @@ class Ledger:
         self._offset_s = 0
         self._chain = Chain(home, network_passphrase, self.now())
         self._offset_s = int(self._chain.store.meta("clock_offset_s") or 0)
-        self.interval_s = interval_s
+        self._interval_s = interval_s
         self._due = time.monotonic() + (interval_s or 0)
         self._wake = asyncio.Event()
         self._closed = asyncio.Event()
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.ending = False
+        self._close_times: deque[tuple[int, float]] = deque([(self.latest_ledger, 0.0)], maxlen=PAST_LEDGERS)
         self.fee_samples: deque[list[FeeSample]] = deque(maxlen=_FEE_STATS_LEDGERS)
+
+    @property
+    def interval_s(self) -> float | None:
+        """As it is now: None also while a fault keeps the ledger from closing."""
+        return None if self.state.disturbance.stopped else self._interval_s
+
+    def disturb(self, disturbance: Disturbance) -> None:
+        self.state.disturbance = disturbance
+
+    def reconsider(self) -> None:
+        """The interval may have changed."""
+        self._wake.set()
 
     @property
     def network_passphrase(self) -> str:
@@ -109,7 +123,7 @@ class Ledger:
         self._chain.store.close()
 
     def set_interval(self, interval_s: float | None) -> None:
-        self.interval_s = interval_s
+        self._interval_s = interval_s
         self._due = time.monotonic() + (interval_s or 0)
         self._wake.set()
 
@@ -127,6 +141,7 @@ class Ledger:
             _LOG.critical("a ledger could not be closed; ending, to start again from the last one", exc_info=True)
             os._exit(1)
         self._due = time.monotonic() + (self.interval_s or _IDLE_INTERVAL_S)
+        self._close_times.append((self.latest_ledger, time.monotonic()))
         self._sample_fees(records)
         for record in records:
             for transaction_hash in (record.hash, record.inner_hash):
@@ -135,6 +150,11 @@ class Ledger:
                         waiter.set_result(None)
         closed, self._closed = self._closed, asyncio.Event()
         closed.set()
+
+    def closed_before(self, seconds: float) -> int:
+        """The newest ledger that closed at least so long ago; the oldest one remembered if none did."""
+        limit = time.monotonic() - seconds
+        return next((ledger for ledger, closed in reversed(self._close_times) if closed <= limit), self._close_times[0][0])
 
     async def next_close(self) -> None:
         """Return when the next ledger has closed, or the process is about to end."""

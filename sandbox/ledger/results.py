@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import Any
 
 from stellar_sdk import xdr
 
 _OP = xdr.OperationType
+_TX = xdr.TransactionResultCode
 _RESULTS: dict[xdr.OperationType, tuple[str, Any, Any]] = {
     _OP.CREATE_ACCOUNT: ("create_account_result", xdr.CreateAccountResult, xdr.CreateAccountResultCode),
     _OP.PAYMENT: ("payment_result", xdr.PaymentResult, xdr.PaymentResultCode),
@@ -139,6 +141,30 @@ def _operation_text(code: IntEnum) -> str:
         return "op_" + code.name.removeprefix("op").lower()
     prefix = next(kind.name for kind, (_, _, codes) in _RESULTS.items() if isinstance(code, codes))
     return "op_" + code.name.removeprefix(prefix + "_").lower()
+
+
+def operation_code(text: str, operation_type: xdr.OperationType) -> IntEnum | None:
+    """The failure an operation of this type can end with under this text."""
+    _, _, codes = _RESULTS[operation_type]
+    return next((code for code in _failures(codes) if _operation_text(code) == text), None)
+
+
+@cache
+def operation_texts() -> tuple[str, ...]:
+    """Of every failure of every operation known here."""
+    found = [_operation_text(code) for _, _, codes in _RESULTS.values() for code in _failures(codes)]
+    return tuple(dict.fromkeys(found))
+
+
+def _failures(codes: type[IntEnum]) -> list[IntEnum]:
+    return [*(code for code in xdr.OperationResultCode if code < 0), *(code for code in codes if code < 0)]
+
+
+@cache
+def transaction_texts() -> dict[str, xdr.TransactionResultCode]:
+    """Refusals of a whole transaction, by their texts: what says how its operations ended is none."""
+    others = {_TX.txSUCCESS, _TX.txFAILED, _TX.txFEE_BUMP_INNER_SUCCESS, _TX.txFEE_BUMP_INNER_FAILED}
+    return {transaction_text(code): code for code in _TX if code not in others}
 
 
 def transaction_text(code: xdr.TransactionResultCode) -> str:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox.contracts.interface import ContractInstance
+from sandbox.ledger.disturbance import Calm, Disturbance
 from sandbox.ledger.encoding import asset_contract_id
 from sandbox.ledger.entries import NATIVE, Account
 
+PAST_LEDGERS = 1_000
 _INSTANCE_CACHE_SIZE = 1_000
 TokenKey = tuple[str, str]
+
+
+@dataclass
+class Replaced:
+    """Accounts and contract balances as they were before one ledger."""
+
+    ledger: int = 0
+    accounts: dict[str, Account | None] = field(default_factory=dict)
+    balances: dict[TokenKey, int] = field(default_factory=dict)
 
 
 class Entries(Protocol):
@@ -25,12 +37,15 @@ class Entries(Protocol):
 
     def asset_of_contract(self, contract_id: str) -> str | None: ...
 
+    def refuses_transfer(self, holder: str, asset: str) -> bool: ...
+
 
 class State:
     """All entries as of the last applied transaction.
 
     Accounts and contract balances live in memory; contract instances (large, many, rarely read) stay in the store and
-    are cached. ``changed_*`` collects what the next ledger close has to persist.
+    are cached. ``changed_*`` collects what the next ledger close has to persist; ``past`` holds, for recent ledgers, what
+    their changes replaced, so that accounts and balances can be seen as they were.
     """
 
     def __init__(self, network_passphrase: str, load_instance: Callable[[str], ContractInstance | None]) -> None:
@@ -41,6 +56,9 @@ class State:
         self._assets: dict[str, str] = {asset_contract_id(NATIVE, network_passphrase): NATIVE}
         self._instances: OrderedDict[str, ContractInstance] = OrderedDict()
         self.fee_pool = 0
+        self.disturbance: Disturbance = Calm()
+        self.past: deque[Replaced] = deque(maxlen=PAST_LEDGERS)
+        self._replaced = Replaced()
         self.changed_accounts: set[str] = set()
         self.changed_balances: set[TokenKey] = set()
         self.changed_instances: dict[str, ContractInstance] = {}
@@ -60,6 +78,13 @@ class State:
     def asset_of_contract(self, contract_id: str) -> str | None:
         return self._assets.get(contract_id)
 
+    def refuses_transfer(self, holder: str, asset: str) -> bool:
+        """Whether a fault froze the trustline; the entry itself stays as it is."""
+        frozen = self.disturbance.is_frozen(holder, asset)
+        if frozen:
+            self.disturbance.note_frozen(holder, asset)
+        return frozen
+
     def instance(self, contract_id: str) -> ContractInstance | None:
         changed = self.changed_instances.get(contract_id)
         if changed is not None:
@@ -78,16 +103,23 @@ class State:
 
     def merge(self, overlay: Overlay) -> None:
         for address, account in overlay.accounts.items():
+            self._replaced.accounts.setdefault(address, self._accounts.get(address))
             if account is None:
                 self._accounts.pop(address, None)
             else:
                 self._put_account(account)
             self.changed_accounts.add(address)
+        for key in overlay.balances:
+            self._replaced.balances.setdefault(key, self.contract_balance(key))
         self._contract_balances.update(overlay.balances)
         self.changed_balances.update(overlay.balances)
         self.changed_instances.update(overlay.instances)
 
-    def forget_changes(self) -> None:
+    def seal(self, ledger: int) -> None:
+        """The changes so far are ledger ``ledger``, and stored."""
+        self._replaced.ledger = ledger
+        self.past.append(self._replaced)
+        self._replaced = Replaced()
         for instance in self.changed_instances.values():
             self._remember(instance)
         self.changed_accounts.clear()
@@ -154,3 +186,6 @@ class Overlay:
 
     def asset_of_contract(self, contract_id: str) -> str | None:
         return self._base.asset_of_contract(contract_id)
+
+    def refuses_transfer(self, holder: str, asset: str) -> bool:
+        return self._base.refuses_transfer(holder, asset)

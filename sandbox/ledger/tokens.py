@@ -77,7 +77,7 @@ class TokenBook:
         line = account.trustlines.get(asset) if account is not None else None
         if line is None:
             raise TokenRefused(TokenRefusal.NO_TRUST)
-        if not line.authorized:
+        if not line.authorized or self._view.refuses_transfer(holder, asset):
             raise TokenRefused(TokenRefusal.NOT_AUTHORIZED)
         if line.balance + delta < 0:
             raise TokenRefused(TokenRefusal.UNDERFUNDED)

@@ -37,6 +37,7 @@ class ValidityWindow:
     earliest_close_time: int
     latest_close_time: int
     pending_fees: int = 0
+    base_fee_stroops: int = BASE_FEE_STROOPS
 
 
 def check_validity(envelope: Envelope, entries: Entries, window: ValidityWindow) -> None:
@@ -66,15 +67,15 @@ def authorize_operation(operation: Operation, entries: Entries, signatures: Sign
         raise OperationRefused(xdr.OperationResultCode.opBAD_AUTH)
 
 
-def minimum_fee(envelope: Envelope) -> int:
-    return BASE_FEE_STROOPS * envelope.fee_units + envelope.resource_fee
+def minimum_fee(envelope: Envelope, base_fee_stroops: int) -> int:
+    return base_fee_stroops * envelope.fee_units + envelope.resource_fee
 
 
 def _check_fee_bump(envelope: Envelope, entries: Entries, window: ValidityWindow) -> None:
     bump = envelope.fee_bump
     assert bump is not None
     bump.signatures.reset_use()
-    needed = minimum_fee(envelope)
+    needed = minimum_fee(envelope, window.base_fee_stroops)
     inner_bid = envelope.inner_fee - envelope.resource_fee
     inner_units = len(envelope.operations)
     if inner_units:
@@ -97,8 +98,9 @@ def _check_inner(envelope: Envelope, entries: Entries, window: ValidityWindow) -
         raise TransactionRefused(_CODE.txMISSING_OPERATION)
     _check_soroban(envelope)
     _check_bounds(envelope.preconditions, window)
-    if envelope.fee_bump is None and envelope.max_fee < minimum_fee(envelope):
-        raise TransactionRefused(_CODE.txINSUFFICIENT_FEE, required_fee=minimum_fee(envelope))
+    needed = minimum_fee(envelope, window.base_fee_stroops)
+    if envelope.fee_bump is None and envelope.max_fee < needed:
+        raise TransactionRefused(_CODE.txINSUFFICIENT_FEE, required_fee=needed)
     account = entries.account(envelope.source)
     if account is None:
         raise TransactionRefused(_CODE.txNO_ACCOUNT)

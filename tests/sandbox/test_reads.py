@@ -4,6 +4,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 
+from stellar_sdk import Keypair
+
 from tests.sandbox.network import Network
 
 
@@ -25,7 +27,23 @@ def test_pages_always_carry_their_links_and_walk_both_ways(network: Network) -> 
     assert backwards == everything[::-1]
     joined = network.records(path, limit=1, order="desc", join="transactions")[0]
     assert joined["transaction"]["hash"] == joined["transaction_hash"]
-    assert network.http.get(path).headers["Latest-Ledger"] == str(network.get("/")["history_latest_ledger"])
+
+
+def test_answers_about_state_name_their_ledger_and_answers_about_history_do_not(network: Network) -> None:
+    sender, receiver, nobody = network.wallet("5"), network.wallet(), Keypair.random()
+    paid = network.submit(network.pay(sender, receiver.public_key, "1"))["hash"]
+    latest = network.get("/")["history_latest_ledger"]
+    for path in (f"/accounts/{sender.public_key}", f"/accounts/{nobody.public_key}", "/assets", "/claimable_balances"):
+        assert int(network.http.get(path).headers["Latest-Ledger"]) - latest in range(3)
+    for path in (
+        "/payments",
+        f"/transactions/{paid}",
+        f"/transactions/{'0' * 64}",
+        f"/accounts/{sender.public_key}/payments",
+        "/ledgers",
+        "/",
+    ):
+        assert "Latest-Ledger" not in network.http.get(path).headers
 
 
 def test_bad_parameters_are_named(network: Network) -> None:
