@@ -57,9 +57,12 @@ class DepositActivities:
         try:
             while time.monotonic() < until and not stopping.done():
                 following = asyncio.create_task(self._connect(until))
-                await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
+                try:
+                    await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    # Also when the activity itself is canceled: its successor must be the only reader.
+                    if not following.done():
+                        following.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await following
         finally:

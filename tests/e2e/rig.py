@@ -88,8 +88,10 @@ class Rig:
             "TRUSTLESS_WORK_REQUESTS_PER_MINUTE": "0",
             **self.settings,
         }
+        written = len(self.log.read_text()) if self.log.exists() else 0
         with self.log.open("ab") as output:
             self.worker = subprocess.Popen([sys.executable, "worker.py"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)  # noqa: ASYNC220
+        await self.until(lambda: self._is_ready(written), READY_S)
         if wait_for_wallets:
             await self.until(lambda: self._has_stock(wait_for_wallets), READY_S)
 
@@ -276,6 +278,9 @@ class Rig:
             Keypair.from_raw_ed25519_seed(unseal(SealedSeed(*sealed), SeedOwner(wallet_id, public_key, passphrase), key))
             for wallet_id, public_key, *sealed in rows
         ]
+
+    async def _is_ready(self, after: int) -> bool:
+        return '"worker.ready"' in self.log.read_text()[after:]
 
     async def has_logged(self, event: str) -> bool:
         return event in self.log.read_text()
