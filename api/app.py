@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
 from api import api_keys, deposits, escrow, events, instance, operations, orders, problems, resolution, users, wallets
 from api.answers import API_PREFIX, Answer
@@ -30,6 +31,8 @@ from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 _RESOURCES = (instance, api_keys, users, wallets, orders, escrow, resolution, operations, deposits, events)
+# Swagger UI's own files, served from here: the page works where there is no internet.
+DOCS_FILES = "/docs-files"
 _KEY_USE_EVERY_S = 5.0
 _log = get_logger(__name__)
 
@@ -113,11 +116,19 @@ def _add_documents(app: FastAPI) -> None:
         return Answer(200, document()).response()
 
     async def docs(request: Request) -> Response:
-        return get_swagger_ui_html(openapi_url=request.url.path.removesuffix("/docs") + "/openapi.json", title=app.title)
+        here = request.url.path.removesuffix("/docs")
+        return get_swagger_ui_html(
+            openapi_url=f"{here}/openapi.json",
+            title=app.title,
+            swagger_js_url=f"{DOCS_FILES}/swagger-ui-bundle.js",
+            swagger_css_url=f"{DOCS_FILES}/swagger-ui.css",
+            swagger_favicon_url=f"{DOCS_FILES}/favicon.png",
+        )
 
     async def error_codes(_request: Request) -> Response:
         return HTMLResponse(problems.page())
 
+    app.mount(DOCS_FILES, StaticFiles(packages=["fastapi_offline"]))
     app.openapi = document  # type: ignore[method-assign]
     for prefix in ("", API_PREFIX):
         app.add_route(f"{prefix}/openapi.json", openapi, include_in_schema=False)
