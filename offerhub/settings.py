@@ -8,6 +8,9 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from offerhub.domain.errors import DomainError
+from offerhub.domain.money import parse_amount
+
 TESTNET_PASSPHRASE = "Test SDF Network ; September 2015"  # noqa: S105 - public name of a network
 MAINNET_PASSPHRASE = "Public Global Stellar Network ; September 2015"  # noqa: S105 - public name of a network
 
@@ -58,6 +61,8 @@ class Settings(BaseSettings):
     platform_fee_bps: int = Field(default=0, ge=0, le=9_900)
     platform_signers: int = Field(default=4, ge=1, le=100)
     wallet_stock: int = Field(default=19, ge=1, le=10_000)
+    # A withdrawal costs us a network fee, so dust is not paid out. A decimal amount of USDC.
+    min_withdrawal: str = "0.01"
     max_fee_stroops: int = Field(default=20_000_000, ge=100)
     outbox_background_per_second: int = Field(default=10, ge=1)
 
@@ -80,10 +85,18 @@ class Settings(BaseSettings):
         missing = [name.upper() for name in needed if not getattr(self, name)]
         if missing:
             raise ValueError(f"set {', '.join(missing)} for STELLAR_NETWORK={self.stellar_network}")
+        try:
+            parse_amount(self.min_withdrawal)
+        except DomainError as error:
+            raise ValueError(f"MIN_WITHDRAWAL: {error.message}") from None
         unknown = self.roles - {"orders", "trustless", "custody", "streams"}
         if unknown:
             raise ValueError(f"WORKER_ROLES knows orders, trustless, custody and streams, not {', '.join(sorted(unknown))}")
         return self
+
+    @property
+    def min_withdrawal_stroops(self) -> int:
+        return parse_amount(self.min_withdrawal)
 
     @property
     def roles(self) -> frozenset[str]:

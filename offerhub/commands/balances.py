@@ -22,6 +22,7 @@ class BalanceChange:
     source: str
     order_id: str | None = None
     deposit_id: str | None = None
+    withdrawal_id: str | None = None
 
 
 async def book(transaction: Transaction, posting: Posting, change: BalanceChange) -> bool:
@@ -39,10 +40,8 @@ async def book(transaction: Transaction, posting: Posting, change: BalanceChange
         "available": format_amount(balances[accounts[0]]),
         "reserved": format_amount(balances[accounts[1]]),
     }
-    if change.order_id:
-        payload["orderId"] = change.order_id
-    if change.deposit_id:
-        payload["depositId"] = change.deposit_id
+    subjects = {"orderId": change.order_id, "depositId": change.deposit_id, "withdrawalId": change.withdrawal_id}
+    payload |= {name: subject for name, subject in subjects.items() if subject}
     if posting.transaction_hash:
         payload["transactionHash"] = posting.transaction_hash
     transaction.emit(Event(change.event_type, change.user_id, payload, (change.user_id,)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from offerhub.commands.escrow_creation import book_escrow_created, undo_escrow_creation
 from offerhub.commands.escrow_funding import book_funding, undo_funding
+from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished
 from offerhub.commands.order_facts import emit_order, lock_order, view
 from offerhub.commands.release import book_release, undo_release
 from offerhub.domain.events import Event
 from offerhub.domain.messages import OperationPlan, OrderView, PlannedStep, Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
-from offerhub.storage import attempts, operations
+from offerhub.storage import operations
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
@@ -37,9 +38,9 @@ _DOING = {
 
 async def begin_operation(transaction: Transaction, operation_id: str) -> OperationPlan:
     """Mark the operation running and lay out the steps that are still to be done. No steps when it is finished already."""
-    operation = await _get(transaction, operation_id)
+    operation = await get_operation(transaction, operation_id)
     order = await lock_order(transaction, operation.resource_id)
-    if operation.status in ("SUCCEEDED", "FAILED"):
+    if is_finished(operation):
         return OperationPlan(operation.id, operation.kind, view(order))
     await operations.start(transaction, operation.id)
     steps = plan(OperationKind(operation.kind), [milestone.state for milestone in order.milestones])
@@ -51,9 +52,9 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
 
     Raises ``LedgerMismatchError``; then nothing is booked (see ``report_mismatch``).
     """
-    operation = await _get(transaction, operation_id)
+    operation = await get_operation(transaction, operation_id)
     order = await lock_order(transaction, operation.resource_id)
-    if operation.status in ("SUCCEEDED", "FAILED"):
+    if is_finished(operation):
         return view(order)
     last = await _confirmed_last_step(transaction, order, operation)
     return view(await _BOOK[OperationKind(operation.kind)](transaction, order.id, operation.id, last))
@@ -61,26 +62,20 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
 
 async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView:
     """The chain, the contract or our own comparison said no: operation FAILED, order back where the marketplace can act."""
-    operation = await _get(transaction, refusal.operation_id)
+    operation = await get_operation(transaction, refusal.operation_id)
     order = await lock_order(transaction, operation.resource_id)
-    error = {"code": refusal.code, "message": refusal.message, "details": refusal.details}
-    if not await operations.finish(transaction, operation.id, error):
+    if not await fail_operation(transaction, refusal):
         return view(order)
-    await attempts.leave_queues_of(transaction, operation.id)
     restored = await _UNDO[OperationKind(operation.kind)](transaction, order)
     fields = {"operationId": operation.id, "code": refusal.code, "message": refusal.message}
     emit_order(transaction, "order.operation_failed", restored, **fields)
-    transaction.audit("operation.failed", ("operation", operation.id), None, error)
     return view(restored)
 
 
 async def report_mismatch(transaction: Transaction, operation_id: str, sentence: str) -> OrderView:
-    """Say loudly that chain and quote disagree; the operation stays RUNNING until a human has decided."""
-    operation = await _get(transaction, operation_id)
+    operation = await get_operation(transaction, operation_id)
     order = await lock_order(transaction, operation.resource_id)
-    payload = {"operationId": operation.id, "expected": "the amounts of the quote", "found": sentence}
-    transaction.emit(Event("ledger.mismatch", operation.id, payload, ()))
-    transaction.audit("ledger.mismatch", ("operation", operation.id), None, {"found": sentence})
+    emit_mismatch(transaction, operation.id, sentence)
     return view(order)
 
 
@@ -97,20 +92,10 @@ async def look_at_order(transaction: Transaction, order_id: str) -> OrderView:
     return view(await lock_order(transaction, order_id))
 
 
-async def _get(transaction: Transaction, operation_id: str) -> OperationRecord:
-    operation = await operations.get(transaction, operation_id)
-    if operation is None:
-        raise LookupError(f"there is no operation {operation_id}")
-    return operation
-
-
 async def _confirmed_last_step(transaction: Transaction, order: OrderRecord, operation: OperationRecord) -> AttemptRecord:
     # Before a booking the milestones may already be APPROVED, so the plan that is left is exactly its last step.
     last = plan(OperationKind(operation.kind), [milestone.state for milestone in order.milestones])[-1]
-    for attempt in await attempts.of_intent(transaction, intent_id(operation.id, last)):
-        if attempt.state == "CONFIRMED":
-            return attempt
-    raise LookupError(f"{last.name} of operation {operation.id} is not confirmed")
+    return await confirmed_attempt(transaction, operation.id, last)
 
 
 def _planned(order: OrderRecord, operation_id: str, step: Step) -> PlannedStep:

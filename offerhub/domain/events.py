@@ -21,6 +21,7 @@ class EventType:
 
 _ORDER = ("orderId", "status", "buyerId", "sellerId", "amount")
 _BALANCE = ("userId", "amount", "source", "available", "reserved")
+_WITHDRAWAL = ("withdrawalId", "userId", "status", "amount", "destinationType", "destinationRef")
 _ESCROW = ("escrowId", "orderId", "status", "contractId")
 
 CATALOGUE: Mapping[str, EventType] = {
@@ -28,8 +29,8 @@ CATALOGUE: Mapping[str, EventType] = {
     "user.updated": EventType("User", ("userId", "externalUserId", "type", "status")),
     "wallet.created": EventType("Wallet", ("walletId", "userId", "publicKey")),
     "wallet.ready": EventType("Wallet", ("walletId", "userId", "publicKey")),
-    "balance.credited": EventType("Balance", _BALANCE, ("transactionHash", "orderId", "depositId")),
-    "balance.debited": EventType("Balance", _BALANCE, ("transactionHash", "orderId")),
+    "balance.credited": EventType("Balance", _BALANCE, ("transactionHash", "orderId", "depositId", "withdrawalId")),
+    "balance.debited": EventType("Balance", _BALANCE, ("transactionHash", "orderId", "withdrawalId")),
     "balance.reserved": EventType("Balance", _BALANCE, ("orderId",)),
     "balance.released": EventType("Balance", _BALANCE, ("orderId",)),
     "order.created": EventType("Order", _ORDER, ("clientOrderRef",)),
@@ -47,13 +48,28 @@ CATALOGUE: Mapping[str, EventType] = {
     "escrow.funding_started": EventType("Escrow", _ESCROW),
     "escrow.funded": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
     "escrow.released": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
+    "withdrawal.created": EventType("Withdrawal", _WITHDRAWAL, ("memo", "memoType")),
+    "withdrawal.committed": EventType("Withdrawal", _WITHDRAWAL, ("operationId",)),
+    "withdrawal.pending": EventType("Withdrawal", _WITHDRAWAL, ("operationId",)),
+    "withdrawal.completed": EventType("Withdrawal", (*_WITHDRAWAL, "transactionHash"), ("operationId",)),
+    "withdrawal.failed": EventType("Withdrawal", (*_WITHDRAWAL, "code", "message"), ("operationId",)),
+    "deposits.halted": EventType("Stream", ("stream", "reason", "cursor")),
+    "deposits.resumed": EventType("Stream", ("stream", "ledger")),
+    "reconciliation.completed": EventType("Reconciliation", ("runId", "findings")),
+    "reconciliation.drift_detected": EventType(
+        "Reconciliation", ("runId", "findingId", "kind", "resourceType", "resourceId", "explanation"), ("userId", "expected", "found")
+    ),
+    "platform_account.low": EventType("PlatformAccount", ("publicKey", "kind", "xlm", "minimumXlm")),
     "ledger.mismatch": EventType("Operation", ("operationId", "expected", "found"), ("transactionHash",)),
     "signing.refused": EventType("Operation", ("operationId", "intentId", "field", "expected", "found")),
     "api_key.created": EventType("ApiKey", ("keyId", "name")),
     "api_key.revoked": EventType("ApiKey", ("keyId", "name")),
 }
 
-BALANCE_SOURCES = ("stellar_deposit", "escrow_funding", "escrow_release", "order_reservation", "reservation_canceled")
+BALANCE_SOURCES = (
+    *("stellar_deposit", "stellar_deposit_reconciled", "escrow_funding", "escrow_release", "order_reservation", "reservation_canceled"),
+    *("withdrawal", "withdrawal_failed"),
+)
 
 AMOUNT_FIELDS = frozenset({"amount", "available", "reserved", "sellerAmount", "platformFee", "protocolFee"})
 

@@ -16,6 +16,7 @@ OperationId = NewType("OperationId", str)
 IntentId = NewType("IntentId", str)
 AttemptId = NewType("AttemptId", str)
 DepositId = NewType("DepositId", str)
+WithdrawalId = NewType("WithdrawalId", str)
 EventId = NewType("EventId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -40,3 +41,7 @@ def escrow_workflow_id(escrow_id: str) -> str:
 
 def release_workflow_id(order_id: str) -> str:
     return f"release/{order_id}"
+
+
+def withdrawal_workflow_id(withdrawal_id: str) -> str:
+    return f"withdrawal/{withdrawal_id}"

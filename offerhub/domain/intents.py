@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offerhub.domain.withdrawals import Memo
+
 
 @dataclass(frozen=True)
 class EscrowTerms:
@@ -88,6 +90,16 @@ class TrustAsset:
     source: str
 
 
+@dataclass(frozen=True)
+class PayOut:
+    """Pay a user's USDC to an account outside; ``source`` is the user's wallet, the fee account pays for it."""
+
+    source: str
+    destination: str
+    amount_stroops: int
+    memo: Memo | None
+
+
 EscrowIntent = DeployEscrow | FundEscrow | ChangeMilestoneStatus | ApproveMilestone | ReleaseFunds
-OwnIntent = ActivateWallets | TrustAsset
+OwnIntent = ActivateWallets | TrustAsset | PayOut
 Intent = EscrowIntent | OwnIntent

@@ -27,6 +27,10 @@ def in_escrow(escrow_id: str) -> str:
     return f"escrow:{escrow_id}"
 
 
+def in_transit(withdrawal_id: str) -> str:
+    return f"transit:{withdrawal_id}"
+
+
 def may_go_negative(account: str) -> bool:
     """Only the outside world owes us without limit."""
     return account.startswith("world:")
@@ -88,6 +92,19 @@ def release(escrow_id: str, seller_id: str, split: ReleaseSplit, transaction_has
         Entry(PROTOCOL_FEES, split.protocol_fee_stroops),
     )
     return Posting(escrow_id, "release", tuple(part for part in parts if part.amount_stroops), transaction_hash)
+
+
+def withdraw(withdrawal_id: str, user_id: str, amount_stroops: int) -> Posting:
+    return _move(_Subject(withdrawal_id, "withdraw"), available(user_id), in_transit(withdrawal_id), amount_stroops)
+
+
+def withdrawn(withdrawal_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
+    return _move(_Subject(withdrawal_id, "withdrawn", transaction_hash), in_transit(withdrawal_id), WORLD_STELLAR, amount_stroops)
+
+
+def withdrawal_failed(withdrawal_id: str, user_id: str, amount_stroops: int) -> Posting:
+    """Only after proof that the payment will never apply."""
+    return _move(_Subject(withdrawal_id, "withdrawal_failed"), in_transit(withdrawal_id), available(user_id), amount_stroops)
 
 
 def _move(subject: _Subject, source: str, target: str, amount_stroops: int) -> Posting:

@@ -150,6 +150,45 @@ class OperationResult:
 
 
 @dataclass(frozen=True)
+class WithdrawalInput:
+    """Starts ``withdrawal/<id>``; ``summary`` is its line in the operator's list."""
+
+    withdrawal_id: str
+    operation_id: str
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class WithdrawalView:
+    """What an operator sees of a withdrawal."""
+
+    withdrawal_id: str
+    user_id: str
+    state: str
+    amount: str
+    amount_stroops: int
+    destination: str
+    memo: str = ""
+
+
+@dataclass(frozen=True)
+class WithdrawalPlan:
+    """``step`` is None when there is nothing left to do."""
+
+    operation_id: str
+    withdrawal: WithdrawalView
+    step: PlannedStep | None = None
+
+
+@dataclass(frozen=True)
+class WithdrawalBooking:
+    """``mismatch`` is empty when the books took what the chain did; else the sentence for the operator."""
+
+    withdrawal: WithdrawalView
+    mismatch: str = ""
+
+
+@dataclass(frozen=True)
 class PlatformAccount:
     """One of the platform's own accounts; ``kind`` is SPONSOR, FEE, PLATFORM or SIGNER."""
 

@@ -18,6 +18,7 @@ class OperationKind(StrEnum):
     ESCROW_CREATION = "escrow_creation"
     ESCROW_FUNDING = "escrow_funding"
     RELEASE = "release"
+    WITHDRAWAL = "withdrawal"
 
 
 class Action(StrEnum):
@@ -26,6 +27,7 @@ class Action(StrEnum):
     COMPLETE_MILESTONE = "complete_milestone"
     APPROVE_MILESTONE = "approve_milestone"
     RELEASE = "release"
+    PAY_OUT = "pay_out"
 
 
 class Party(StrEnum):
@@ -34,6 +36,7 @@ class Party(StrEnum):
     BUYER = "buyer"
     SELLER = "seller"
     SIGNER = "signer"
+    OWNER = "owner"
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ _PARTY = {
     Action.COMPLETE_MILESTONE: Party.SELLER,
     Action.APPROVE_MILESTONE: Party.BUYER,
     Action.RELEASE: Party.BUYER,
+    Action.PAY_OUT: Party.OWNER,
 }
-MOVES_MONEY = frozenset({Action.FUND, Action.RELEASE})
+MOVES_MONEY = frozenset({Action.FUND, Action.RELEASE, Action.PAY_OUT})
+PAY_OUT = Step(Action.PAY_OUT, Party.OWNER)
 
 
-def plan(kind: OperationKind, milestones: Sequence[MilestoneState]) -> tuple[Step, ...]:
+def plan(kind: OperationKind, milestones: Sequence[MilestoneState] = ()) -> tuple[Step, ...]:
     """The steps still to be done for ``kind``, given what the contract already records of each milestone."""
     match kind:
         case OperationKind.ESCROW_CREATION:
@@ -68,6 +73,8 @@ def plan(kind: OperationKind, milestones: Sequence[MilestoneState]) -> tuple[Ste
             return (Step(Action.FUND, Party.BUYER),)
         case OperationKind.RELEASE:
             return (*_approvals(milestones), Step(Action.RELEASE, Party.BUYER))
+        case OperationKind.WITHDRAWAL:
+            return (PAY_OUT,)
 
 
 def _approvals(milestones: Sequence[MilestoneState]) -> list[Step]:

@@ -41,6 +41,16 @@ class MilestoneState(StrEnum):
     RELEASED = "RELEASED"
 
 
+class WithdrawalState(StrEnum):
+    """``COMMITTED``: the money is held for it. ``PENDING``: its workflow carries it out."""
+
+    CREATED = "WITHDRAWAL_CREATED"
+    COMMITTED = "WITHDRAWAL_COMMITTED"
+    PENDING = "WITHDRAWAL_PENDING"
+    COMPLETED = "WITHDRAWAL_COMPLETED"
+    FAILED = "WITHDRAWAL_FAILED"
+
+
 class WalletState(StrEnum):
     PREPARED = "PREPARED"
     ACTIVATING = "ACTIVATING"
@@ -109,6 +119,16 @@ WALLET_TRANSITIONS: Mapping[WalletState, frozenset[WalletState]] = {
 }
 
 
+_D = WithdrawalState
+WITHDRAWAL_TRANSITIONS: Mapping[WithdrawalState, frozenset[WithdrawalState]] = {
+    _D.CREATED: frozenset({_D.COMMITTED}),
+    _D.COMMITTED: frozenset({_D.PENDING, _D.FAILED}),
+    _D.PENDING: frozenset({_D.COMPLETED, _D.FAILED}),
+    _D.COMPLETED: frozenset(),
+    _D.FAILED: frozenset(),
+}
+
+
 def check_order_transition(current: OrderState, target: OrderState) -> None:
     """Raise ``INVALID_STATE`` with ``currentState`` and ``allowedStates`` (the states ``target`` may be reached from)."""
     if target not in ORDER_TRANSITIONS[current]:
@@ -126,6 +146,12 @@ def check_escrow_transition(current: EscrowState, target: EscrowState) -> None:
     if target not in ESCROW_TRANSITIONS[current]:
         allowed = sorted(state.value for state, targets in ESCROW_TRANSITIONS.items() if target in targets)
         raise invalid_state("escrow", current, allowed)
+
+
+def check_withdrawal_transition(current: WithdrawalState, target: WithdrawalState) -> None:
+    if target not in WITHDRAWAL_TRANSITIONS[current]:
+        allowed = sorted(state.value for state, targets in WITHDRAWAL_TRANSITIONS.items() if target in targets)
+        raise invalid_state("withdrawal", current, allowed)
 
 
 def invalid_state(entity: str, current: StrEnum, allowed: list[str]) -> DomainError:

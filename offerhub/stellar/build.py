@@ -1,4 +1,4 @@
-"""Our own transactions, unsigned: wallets under sponsorship and the platform's trustline. They are built, so nobody verifies them."""
+"""Our own transactions, unsigned: wallets under sponsorship, the platform's trustline, payments out. Built, so nobody verifies them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ from stellar_sdk import (
     ChangeTrust,
     CreateAccount,
     EndSponsoringFutureReserves,
+    HashMemo,
+    IdMemo,
+    Memo,
+    NoneMemo,
+    Payment,
     Preconditions,
+    ReturnHashMemo,
+    TextMemo,
     TimeBounds,
     Transaction,
     xdr,
 )
 from stellar_sdk.operation import Operation
 
-from offerhub.domain.intents import ActivateWallets, OwnIntent, TrustAsset
+from offerhub.domain import withdrawals
+from offerhub.domain.intents import ActivateWallets, OwnIntent, PayOut, TrustAsset
+from offerhub.domain.money import format_amount
+from offerhub.domain.withdrawals import MemoType
 from offerhub.stellar.envelope import MAX_SIGNATURES, encode_envelope, inner_hash
 from offerhub.stellar.network import StellarNetwork
 
@@ -57,6 +67,7 @@ def build_envelope(network: StellarNetwork, intent: OwnIntent, placement: Placem
         sequence=placement.sequence,
         fee=fee_stroops,
         operations=operations,
+        memo=_memo(intent.memo) if isinstance(intent, PayOut) else NoneMemo(),
         preconditions=Preconditions(time_bounds=TimeBounds(0, placement.max_time)),
         v1=True,
     )
@@ -79,6 +90,8 @@ def build_envelope(network: StellarNetwork, intent: OwnIntent, placement: Placem
 def _operations(network: StellarNetwork, intent: OwnIntent) -> list[Operation]:
     if isinstance(intent, TrustAsset):
         return [ChangeTrust(network.usdc)]
+    if isinstance(intent, PayOut):
+        return [Payment(intent.destination, network.usdc, format_amount(intent.amount_stroops))]
     if not 1 <= len(set(intent.wallets)) == len(intent.wallets) <= MAX_WALLETS:
         raise ValueError(f"one transaction activates 1 to {MAX_WALLETS} different wallets")
     operations: list[Operation] = []
@@ -90,3 +103,17 @@ def _operations(network: StellarNetwork, intent: OwnIntent) -> list[Operation]:
             EndSponsoringFutureReserves(source=wallet),
         ]
     return operations
+
+
+def _memo(memo: withdrawals.Memo | None) -> Memo:
+    if memo is None:
+        return NoneMemo()
+    match memo.type:
+        case MemoType.TEXT:
+            return TextMemo(memo.value)
+        case MemoType.ID:
+            return IdMemo(int(memo.value))
+        case MemoType.HASH:
+            return HashMemo(memo.value)
+        case MemoType.RETURN:
+            return ReturnHashMemo(memo.value)

@@ -82,6 +82,8 @@ def _result_codes(result_xdr: str) -> tuple[str, ...]:
 def _operation_code(operation: xdr.OperationResult) -> str | None:
     if operation.tr is None:
         return _spelled(operation.code.name)
+    if operation.tr.payment_result is not None:
+        return f"op_{operation.tr.payment_result.code.name.removeprefix('PAYMENT_').lower()}"
     if operation.tr.invoke_host_function_result is None:
         return None
     return operation.tr.invoke_host_function_result.code.name.removeprefix("INVOKE_HOST_FUNCTION_").lower()

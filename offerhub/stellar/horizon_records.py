@@ -11,6 +11,8 @@ from offerhub.domain.money import parse_chain_amount
 from offerhub.stellar.network import USDC_CODE
 
 Json = Mapping[str, Any]
+# SEP-29: a data entry of the account, "1" in base64.
+_MEMO_REQUIRED, _YES = "config.memo_required", "MQ=="
 
 
 class MalformedRecord(Exception):
@@ -29,7 +31,10 @@ class RootRecord:
 
 @dataclass(frozen=True)
 class AccountRecord:
-    """``usdc_stroops`` is None without the trustline; ``usdc_authorized`` turns false when the issuer freezes it."""
+    """``usdc_stroops`` is None without the trustline; ``usdc_authorized`` turns false when the issuer freezes it.
+
+    ``usdc_room_stroops`` is what the trustline takes in addition. ``memo_required`` is what SEP-29 has exchanges say.
+    """
 
     address: str
     sequence: int
@@ -42,12 +47,15 @@ class AccountRecord:
     sponsoring: int
     sponsored: int
     latest_ledger: int | None
+    usdc_room_stroops: int | None = None
+    memo_required: bool = False
 
 
 @dataclass(frozen=True)
 class LedgerRecord:
     sequence: int
     closed_at_unix: int
+    hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,11 +144,18 @@ def read_account(body: object, usdc_issuer: str, latest_ledger: int | None) -> A
         sponsoring=integer(body, "num_sponsoring"),
         sponsored=integer(body, "num_sponsored"),
         latest_ledger=latest_ledger,
+        usdc_room_stroops=None if usdc is None else _room(usdc),
+        memo_required=_object(_object(body).get("data") or {}).get(_MEMO_REQUIRED) == _YES,
     )
 
 
+def _room(trustline: Json) -> int:
+    """What a trustline takes in addition: offers to buy have a claim on it too."""
+    return max(0, amount(trustline, "limit") - amount(trustline, "balance") - amount(trustline, "buying_liabilities"))
+
+
 def read_ledger(body: object) -> LedgerRecord:
-    return LedgerRecord(sequence=integer(body, "sequence"), closed_at_unix=unix_time(body, "closed_at"))
+    return LedgerRecord(integer(body, "sequence"), unix_time(body, "closed_at"), text(body, "hash"))
 
 
 def read_transaction(body: object) -> TransactionRecord:
@@ -206,14 +221,18 @@ def amount(body: object, name: str) -> int:
         raise MalformedRecord(f"{name}: {error}") from None
 
 
-def unix_time(body: object, name: str) -> int:
+def moment(body: object, name: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text(body, name))
+        found = datetime.fromisoformat(text(body, name))
     except ValueError:
         raise MalformedRecord(f"{name} is not a time") from None
-    if moment.tzinfo is None:
+    if found.tzinfo is None:
         raise MalformedRecord(f"{name} has no time zone")
-    return int(moment.timestamp())
+    return found
+
+
+def unix_time(body: object, name: str) -> int:
+    return int(moment(body, name).timestamp())
 
 
 def records(body: object, name: str) -> list[Json]:

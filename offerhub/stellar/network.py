@@ -8,6 +8,8 @@ from hashlib import sha256
 
 from stellar_sdk import Asset
 
+from offerhub.settings import Settings
+
 USDC_CODE = "USDC"
 
 
@@ -34,3 +36,14 @@ class StellarNetwork:
     def usdc_contract(self) -> str:
         """The id of the asset's own contract, computed from the asset: nobody else is asked for it."""
         return self.usdc.contract_id(self.passphrase)
+
+
+def network_of(settings: Settings) -> StellarNetwork:
+    return StellarNetwork(
+        passphrase=settings.network_passphrase,
+        usdc_issuer=settings.usdc_issuer,
+        factory_contract=settings.trustless_work_factory,
+        escrow_wasm_hash=settings.trustless_work_wasm_hash,
+        protocol_fee_address=settings.trustless_work_fee_address,
+        friendbot_url=settings.friendbot_url or None,
+    )

@@ -48,11 +48,16 @@ _LOCK = text("SELECT account, balance FROM account_balances WHERE account = ANY(
 
 @dataclass(frozen=True)
 class UserBalance:
-    """One user's books, in stroops. ``in_escrow`` is what his orders as buyer hold in contracts."""
+    """One user's books, in stroops.
+
+    ``in_escrow`` is what his orders as buyer hold in contracts, ``in_transit`` what his withdrawals hold. On the chain his wallet has
+    all of it but ``in_escrow``.
+    """
 
     available: int
     reserved: int
     in_escrow: int
+    in_transit: int
     updated_at: datetime | None = None
 
 
@@ -94,6 +99,8 @@ _USERS = text(
            coalesce((SELECT sum(b.balance) FROM orders o JOIN escrows e ON e.order_id = o.id
                      JOIN account_balances b ON b.account = 'escrow:' || e.id
                      WHERE o.buyer_id = u.id AND o.state <> 'CLOSED'), 0) AS in_escrow,
+           coalesce((SELECT sum(b.balance) FROM withdrawals w JOIN account_balances b ON b.account = 'transit\\:' || w.id
+                     WHERE w.user_id = u.id AND w.finished_at IS NULL), 0) AS in_transit,
            greatest(a.updated_at, r.updated_at) AS updated_at
     FROM unnest(CAST(:user_ids AS text[])) AS u(id)
     LEFT JOIN account_balances a ON a.account = 'user:' || u.id || '\\:available'
@@ -106,7 +113,10 @@ async def user_balances(transaction: Transaction, user_ids: Sequence[str]) -> di
     """By user id; users without accounts have nothing."""
     rows = await transaction.rows(_USERS, user_ids=list(user_ids))
     return {
-        row["user_id"]: UserBalance(int(row["available"]), int(row["reserved"]), int(row["in_escrow"]), row["updated_at"]) for row in rows
+        row["user_id"]: UserBalance(
+            int(row["available"]), int(row["reserved"]), int(row["in_escrow"]), int(row["in_transit"]), row["updated_at"]
+        )
+        for row in rows
     }
 
 

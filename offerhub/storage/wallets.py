@@ -48,6 +48,8 @@ _WAITING = text(
     """
 )
 _OWNERS = text("SELECT public_key, user_id FROM wallets WHERE kind = 'USER' AND public_key = ANY(:public_keys)")
+_LOCK_STOCK = text("SELECT 1 FROM wallets WHERE public_key = ANY(:public_keys) AND user_id IS NULL ORDER BY public_key FOR SHARE")
+_WHOSE = text("SELECT kind, user_id FROM wallets WHERE public_key = :public_key")
 # The least used signer next: escrows are spread evenly over the pool.
 _NEXT_SIGNER = text(
     """
@@ -157,7 +159,23 @@ async def waiting_users(transaction: Transaction, limit: int) -> list[str]:
     return [row["id"] for row in await transaction.rows(_WAITING, limit=limit)]
 
 
+async def whose(transaction: Transaction, public_key: str) -> tuple[str, str | None] | None:
+    """(kind, user id) of an account that custody holds the key of, retired ones included; None for everybody else's."""
+    row = await transaction.first(_WHOSE, public_key=public_key)
+    return (row["kind"], row["user_id"]) if row else None
+
+
 async def owners(transaction: Transaction, public_keys: Sequence[str]) -> dict[str, str | None]:
     """Which of these accounts are our user wallets, and whose (None: still in stock)."""
     rows = await transaction.rows(_OWNERS, public_keys=list(public_keys))
     return {row["public_key"]: row["user_id"] for row in rows}
+
+
+async def lock_owners(transaction: Transaction, public_keys: Sequence[str]) -> dict[str, str | None]:
+    """The same, and what is in stock stays there until the transaction ends: whoever hands out wallets takes another one."""
+    found = await owners(transaction, public_keys)
+    in_stock = [public_key for public_key, user_id in found.items() if user_id is None]
+    if not in_stock:
+        return found
+    await transaction.rows(_LOCK_STOCK, public_keys=in_stock)
+    return found | await owners(transaction, in_stock)

@@ -98,6 +98,7 @@ def transaction_body(**other: Any) -> dict[str, Any]:
 
 
 def account_body(address: str, sequence: int = SEQUENCE, **other: Any) -> dict[str, Any]:
+    line = {"limit": "922337203685.4775807", "buying_liabilities": "0.0000000"}
     usdc = {"asset_type": "credit_alphanum4", "asset_code": "USDC", "asset_issuer": NETWORK.usdc_issuer}
     return {
         "account_id": address,
@@ -107,7 +108,7 @@ def account_body(address: str, sequence: int = SEQUENCE, **other: Any) -> dict[s
         "num_sponsored": 3,
         "sponsor": "GSPONSOR",
         "balances": [
-            {**usdc, "balance": "80.5000000", "is_authorized": True, "sponsor": "GSPONSOR"},
+            {**usdc, **line, "balance": "80.5000000", "is_authorized": True, "sponsor": "GSPONSOR"},
             {**usdc, "asset_issuer": "GFAKE", "balance": "999.0000000", "is_authorized": True},
             {"asset_type": "native", "balance": "0.0000001"},
         ],
@@ -116,7 +117,7 @@ def account_body(address: str, sequence: int = SEQUENCE, **other: Any) -> dict[s
 
 
 def ledger_body(sequence: int, closed_at: str = "2026-11-22T12:00:00Z") -> dict[str, Any]:
-    return {"sequence": sequence, "closed_at": closed_at}
+    return {"sequence": sequence, "closed_at": closed_at, "hash": f"{sequence:064x}"}
 
 
 def page(*records: Any) -> dict[str, Any]:
