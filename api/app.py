@@ -128,7 +128,7 @@ def _add_documents(app: FastAPI) -> None:
     async def error_codes(_request: Request) -> Response:
         return HTMLResponse(problems.page())
 
-    app.mount(DOCS_FILES, StaticFiles(packages=["fastapi_offline"]))
+    app.mount(DOCS_FILES, StaticFiles(packages=[("fastapi_offline", "static")]))
     app.openapi = document  # type: ignore[method-assign]
     for prefix in ("", API_PREFIX):
         app.add_route(f"{prefix}/openapi.json", openapi, include_in_schema=False)
