@@ -21,7 +21,7 @@ def upgrade(database_url: str) -> None:
 def main() -> int:
     database_url = os.environ.get("DIRECT_URL") or os.environ.get("DATABASE_URL")
     if not database_url:
-        print("migrations: DATABASE_URL (or DIRECT_URL) is not set", file=sys.stderr)
+        sys.stderr.write("migrations: DATABASE_URL (or DIRECT_URL) is not set\n")
         return 2
     upgrade(database_url)
     return 0
