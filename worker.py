@@ -34,6 +34,7 @@ from activities.outbox import Dispatcher
 from activities.signing import SigningActivities, StockTarget
 from activities.temporal_server import connect
 from activities.wallets import WalletActivities
+from activities.withdrawals import WithdrawalActivities
 from offerhub.custody.errors import CustodyError
 from offerhub.custody.keys import LocalKeyEncryption
 from offerhub.custody.vault import Vault
@@ -49,7 +50,7 @@ from offerhub.providers.budget import RequestBudget
 from offerhub.providers.trustless_work import Access, TrustlessWork
 from offerhub.settings import Settings, load_settings
 from offerhub.stellar.horizon import Horizon
-from offerhub.stellar.network import StellarNetwork
+from offerhub.stellar.network import StellarNetwork, network_of
 from offerhub.storage.unit_of_work import EVENTS_WRITTEN, MESSAGES_WRITTEN, Database
 from offerhub.stream.nudges import Nudges
 from offerhub.stream.relay import Relay
@@ -59,6 +60,7 @@ from workflows.escrow_funding import EscrowFundingWorkflow
 from workflows.order import OrderWorkflow
 from workflows.release import ReleaseWorkflow
 from workflows.wallet_stock import WalletStockWorkflow
+from workflows.withdrawal import WithdrawalWorkflow
 
 # A third less CPU than asyncio's own loop: most of the work is small reads and writes.
 if sys.platform == "win32":
@@ -66,7 +68,7 @@ if sys.platform == "win32":
 else:
     from uvloop import new_event_loop
 
-WORKFLOWS = [OrderWorkflow, EscrowFundingWorkflow, ReleaseWorkflow, WalletStockWorkflow, DepositsWorkflow]
+WORKFLOWS = [OrderWorkflow, EscrowFundingWorkflow, ReleaseWorkflow, WithdrawalWorkflow, WalletStockWorkflow, DepositsWorkflow]
 # The workflow's own module is still reloaded and checked; our pure modules need not be.
 PASSED_THROUGH = ("offerhub", "workflows")
 STOP_PATIENCE = timedelta(seconds=20)
@@ -99,14 +101,7 @@ def build_adapters(settings: Settings) -> Adapters:
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=200, max_keepalive_connections=50))
     redis = Redis.from_url(settings.redis_url)
     nudges = Nudges(redis, (EVENTS_WRITTEN, MESSAGES_WRITTEN))
-    network = StellarNetwork(
-        passphrase=settings.network_passphrase,
-        usdc_issuer=settings.usdc_issuer,
-        factory_contract=settings.trustless_work_factory,
-        escrow_wasm_hash=settings.trustless_work_wasm_hash,
-        protocol_fee_address=settings.trustless_work_fee_address,
-        friendbot_url=settings.friendbot_url or None,
-    )
+    network = network_of(settings)
     horizon = Horizon(settings.horizon_url, network, http)
     check = EnvelopeCheck(network, horizon, settings.max_fee_stroops)
     database = Database(settings.database_url, nudges.publish, pool_size=20)
@@ -135,6 +130,8 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
     activities: list[Callable[..., Any]] = [books.look_at_order, books.begin_operation, books.book_operation, books.refuse_operation]
     activities += [chain.submit_attempt, chain.settle_attempt, wallets.fund_account, wallets.prepare_own_step, wallets.confirm_accounts]
     activities += [wallets.book_platform_account, wallets.begin_activation, wallets.book_activation, wallets.watch_stock]
+    withdrawals = WithdrawalActivities(database)
+    activities += [withdrawals.begin_withdrawal, withdrawals.book_withdrawal, withdrawals.refuse_withdrawal]
     return ORDERS_QUEUE, activities
 
 

@@ -25,7 +25,7 @@ class BookActivities:
     @activity.defn
     async def begin_operation(self, operation_id: str) -> OperationPlan:
         """An id that nobody knows can only come from a signal sent by hand; asking again would not help."""
-        context = await self._context(operation_id)
+        context = await context_of(self._database, operation_id)
         try:
             async with self._database.transaction(context) as transaction:
                 return await commands.begin_operation(transaction, operation_id)
@@ -35,7 +35,7 @@ class BookActivities:
     @activity.defn
     async def book_operation(self, operation_id: str) -> BookingResult:
         """A mismatch between quote and chain is not booked but reported, in a transaction of its own."""
-        context = await self._context(operation_id)
+        context = await context_of(self._database, operation_id)
         try:
             async with self._database.transaction(context) as transaction:
                 return BookingResult(await commands.book_operation(transaction, operation_id))
@@ -45,13 +45,14 @@ class BookActivities:
 
     @activity.defn
     async def refuse_operation(self, refusal: Refusal) -> OrderView:
-        async with self._database.transaction(await self._context(refusal.operation_id)) as transaction:
+        async with self._database.transaction(await context_of(self._database, refusal.operation_id)) as transaction:
             return await commands.refuse_operation(transaction, refusal)
 
-    async def _context(self, operation_id: str) -> Context:
-        """In the train of the request that asked for the operation."""
-        async with self._database.reading() as reader:
-            operation = await operations.get(reader, operation_id)
-        correlation_id = operation.correlation_id if operation is not None else ""
-        workflow_id = activity.info().workflow_id
-        return Context("system", correlation_id, operation_id=operation_id, workflow_id=workflow_id)
+
+async def context_of(database: Database, operation_id: str) -> Context:
+    """In the train of the request that asked for the operation."""
+    async with database.reading() as reader:
+        operation = await operations.get(reader, operation_id)
+    correlation_id = operation.correlation_id if operation is not None else ""
+    workflow_id = activity.info().workflow_id
+    return Context("system", correlation_id, operation_id=operation_id, workflow_id=workflow_id)

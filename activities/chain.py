@@ -110,12 +110,11 @@ class ChainActivities:
                 return Outcome(AttemptState.UNKNOWN, reason=why)
 
     async def _movements(self, stored: AttemptRecord) -> tuple[Movement, ...]:
-        """The USDC an escrow call moved, from the chain's own records: the books are made of nothing else."""
-        if stored.step is None or stored.contract_id is None or Action(stored.step["action"]) not in MOVES_MONEY:
+        """The USDC that an escrow's contract or a paying wallet moved, from the chain's own records: the books are made of nothing else."""
+        if stored.step is None or Action(stored.step["action"]) not in MOVES_MONEY:
             return ()
         records = await self._horizon.payments_of(stored.inner_hash)
-        moved = escrow_movements(records, self._network.usdc_issuer, stored.contract_id)
-        return tuple(Movement(one.sender, one.recipient, one.amount_stroops) for one in moved)
+        return tuple(escrow_movements(records, self._network.usdc_issuer, stored.contract_id or stored.source))
 
 
 def _question(stored: AttemptRecord) -> proof.Attempt:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 from temporalio import activity
 
 from activities.envelope_check import EnvelopeCheck
-from activities.failures import WaitingError
 from activities.intents import EscrowStep, escrow_step
 from activities.outcomes import outcome_of, signed_attempt
+from activities.turns import await_turn
 from offerhub.commands import attempts as attempt_commands
-from offerhub.commands.attempts import Turn
 from offerhub.commands.operations import report_refused_signature
 from offerhub.domain.context import Context
 from offerhub.domain.errors import IntentMismatchError
@@ -23,6 +19,7 @@ from offerhub.providers.budget import Priority
 from offerhub.providers.errors import EscrowNotIndexedError
 from offerhub.providers.trustless_work import TrustlessWork
 from offerhub.storage import orders
+from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Database
 
 _PRIORITY = {
@@ -30,12 +27,9 @@ _PRIORITY = {
     OperationKind.ESCROW_FUNDING: Priority.FUND,
     OperationKind.ESCROW_CREATION: Priority.DEPLOY,
 }
-_TURN_PATIENCE_S = 5
-_TURN_POLL_S = 0.15
 
 
-def operation_context(wanted: EscrowStep) -> Context:
-    operation = wanted.operation
+def operation_context(operation: OperationRecord) -> Context:
     return Context("system", operation.correlation_id, operation_id=operation.id, workflow_id=operation.workflow_id)
 
 
@@ -50,7 +44,7 @@ class EscrowActivities:
         """An envelope that passed the comparison, or the attempt that an earlier run has signed already."""
         async with self._database.reading() as reader:
             wanted = await escrow_step(reader, step.intent_id)
-        turn = await self._turn(wanted)
+        turn = await await_turn(self._database, operation_context(wanted.operation), wanted.intent.source, wanted.intent_id)
         for attempt in turn.attempts:
             if attempt.is_open or attempt.state is AttemptState.CONFIRMED:
                 return Prepared(step.intent_id, attempt=signed_attempt(attempt))
@@ -59,7 +53,7 @@ class EscrowActivities:
             verified = await self._check.verify(wanted, envelope, turn.last_sequence)
         except IntentMismatchError as mismatch:
             difference = (mismatch.field, mismatch.expected, mismatch.found)
-            async with self._database.transaction(operation_context(wanted)) as transaction:
+            async with self._database.transaction(operation_context(wanted.operation)) as transaction:
                 await report_refused_signature(transaction, wanted.operation.id, wanted.intent_id, difference)
             raise
         return Prepared(step.intent_id, envelope, verified.sequence, verified.max_time)
@@ -79,18 +73,6 @@ class EscrowActivities:
     @activity.defn
     async def tell_index(self, transaction_hash: str) -> bool:
         return await self._trustless.tell_index(transaction_hash)
-
-    async def _turn(self, wanted: EscrowStep) -> Turn:
-        source = wanted.intent.source
-        patient_until = time.monotonic() + _TURN_PATIENCE_S
-        while True:
-            async with self._database.transaction(operation_context(wanted)) as transaction:
-                turn = await attempt_commands.take_turn(transaction, source, wanted.intent_id)
-            if turn.ahead == 0:
-                return turn
-            if time.monotonic() > patient_until:
-                raise WaitingError(f"Waiting for account {source}: {turn.ahead} transaction(s) ahead.")
-            await asyncio.sleep(_TURN_POLL_S)
 
     async def _built(self, wanted: EscrowStep) -> str:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.intents import (
     ActivateWallets,
@@ -17,11 +18,14 @@ from offerhub.domain.intents import (
     EscrowTerms,
     FundEscrow,
     OwnIntent,
+    PayOut,
     ReleaseFunds,
     TrustAsset,
 )
-from offerhub.domain.plans import Action, Step, parse_intent_id
-from offerhub.storage import operations, orders, users, wallets
+from offerhub.domain.plans import PAY_OUT, Action, Step, parse_intent_id
+from offerhub.domain.states import WithdrawalState
+from offerhub.storage import ledger as books
+from offerhub.storage import operations, orders, users, wallets, withdrawals
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
@@ -48,8 +52,17 @@ class EscrowStep:
         return f"{self.step.action.value.replace('_', ' ')} of order {self.operation.resource_id}"
 
 
+@dataclass(frozen=True)
+class OwnStep:
+    """A transaction that we build ourselves; ``operation`` is None for the platform's own accounts and the wallet stock."""
+
+    intent_id: str
+    intent: OwnIntent
+    operation: OperationRecord | None = None
+
+
 def is_own(intent_id: str) -> bool:
-    return intent_id.startswith((ACTIVATION_PREFIX, TRUST_PREFIX))
+    return intent_id.startswith((ACTIVATION_PREFIX, TRUST_PREFIX)) or intent_id.endswith(f"/{PAY_OUT.name}")
 
 
 def activation_intent_id(first_public_key: str) -> str:
@@ -68,15 +81,39 @@ async def escrow_step(transaction: Transaction, intent_id: str) -> EscrowStep:
     return EscrowStep(intent_id, step, operation, await _intent(transaction, order, step), contract_id)
 
 
-async def own_intent(transaction: Transaction, intent_id: str) -> OwnIntent:
-    subject = intent_id.split("/")[1]
+async def own_step(transaction: Transaction, intent_id: str) -> OwnStep:
+    prefix, _, rest = intent_id.partition("/")
+    subject = rest.partition("/")[0]
     if intent_id.startswith(TRUST_PREFIX):
-        return TrustAsset(subject)
+        return OwnStep(intent_id, TrustAsset(subject))
+    if intent_id.startswith(ACTIVATION_PREFIX):
+        return OwnStep(intent_id, await _activation(transaction, intent_id, subject))
+    operation = await operations.get(transaction, prefix)
+    if operation is None:
+        raise LookupError(f"there is no operation {prefix}")
+    return OwnStep(intent_id, await _pay_out(transaction, operation), operation)
+
+
+async def _activation(transaction: Transaction, intent_id: str, subject: str) -> ActivateWallets:
     batch = await wallets.in_state(transaction, "USER", ["ACTIVATING"], _ALL_ACTIVATING)
     sponsor = await wallets.platform_key(transaction, "SPONSOR")
     if not batch or batch[0].public_key != subject or sponsor is None:
         raise LookupError(f"{intent_id} is not the batch of wallets being activated")
     return ActivateWallets(sponsor, tuple(wallet.public_key for wallet in batch))
+
+
+async def _pay_out(transaction: Transaction, operation: OperationRecord) -> PayOut:
+    """Nothing is paid that the books do not hold for exactly this withdrawal."""
+    withdrawal = await withdrawals.get(transaction, operation.resource_id)
+    if withdrawal is None:
+        raise LookupError(f"operation {operation.id} is not about a withdrawal")
+    if withdrawal.state is not WithdrawalState.PENDING:
+        raise DomainError(ErrorCode.INVALID_STATE, f"Withdrawal {withdrawal.id} is {withdrawal.state}; nothing is left to pay.")
+    held = await books.balance(transaction, ledger.in_transit(withdrawal.id))
+    wallet = (await users.standings(transaction, (withdrawal.user_id,)))[withdrawal.user_id].public_key
+    if held != withdrawal.amount or wallet is None:
+        raise LookupError(f"the books hold {held} stroops for withdrawal {withdrawal.id}, not {withdrawal.amount}")
+    return PayOut(wallet, withdrawal.destination, withdrawal.amount, withdrawal.memo)
 
 
 async def _intent(transaction: Transaction, order: OrderRecord, step: Step) -> EscrowIntent:

@@ -8,11 +8,13 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from offerhub.commands.operations import look_at_order
+from offerhub.commands.withdrawals import WITHDRAWAL_WORKFLOW
 from offerhub.domain.context import Context
-from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView
+from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView, WithdrawalInput
 from offerhub.domain.states import OrderState
 from offerhub.storage import operations
 from offerhub.storage.operations import PendingMessage
@@ -100,6 +102,9 @@ class Dispatcher:
         return len(delivered), len(failed)
 
     async def _deliver(self, message: PendingMessage) -> None:
+        if message.workflow == WITHDRAWAL_WORKFLOW:
+            await self._start_withdrawal(message)
+            return
         payload = OrderMessage(**message.payload)
         if message.priority == BACKGROUND_PRIORITY:
             async with self._database.reading() as reader:
@@ -116,6 +121,19 @@ class Dispatcher:
             start_signal=message.signal,
             start_signal_args=[payload],
             static_summary=summary,
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+
+    async def _start_withdrawal(self, message: PendingMessage) -> None:
+        """Started twice it is still one: while it runs, and afterwards because the books say that it is finished."""
+        start = WithdrawalInput(**message.payload)
+        await self._client.start_workflow(
+            message.workflow,
+            start,
+            id=message.workflow_id,
+            task_queue=ORDERS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=start.summary,
             rpc_timeout=_RPC_TIMEOUT,
         )
 

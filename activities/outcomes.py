@@ -17,6 +17,14 @@ ONCE_MORE = frozenset(
     {"resource_limit_exceeded", "insufficient_refundable_fee", "entry_archived", "tx_bad_seq", "tx_too_late", "tx_insufficient_fee"}
 )
 TRAPPED = "trapped"
+_REFUSALS = {
+    TRAPPED: ErrorCode.ESCROW_REJECTED,
+    "op_underfunded": ErrorCode.INSUFFICIENT_FUNDS,
+    "op_no_destination": ErrorCode.WITHDRAWAL_DESTINATION_INVALID,
+    "op_no_trust": ErrorCode.WITHDRAWAL_DESTINATION_INVALID,
+    "op_not_authorized": ErrorCode.WITHDRAWAL_DESTINATION_INVALID,
+    "op_line_full": ErrorCode.WITHDRAWAL_DESTINATION_INVALID,
+}
 
 
 def signed_attempt(attempt: AttemptRecord) -> SignedAttempt:
@@ -30,7 +38,7 @@ def outcome_of(attempt: AttemptRecord) -> StepOutcome:
         status = StepStatus.DEAD
     code = ""
     if status is StepStatus.REFUSED:
-        code = ErrorCode.ESCROW_REJECTED if attempt.code == TRAPPED else ErrorCode.STELLAR_NETWORK_ERROR
+        code = _REFUSALS.get(attempt.code or "", ErrorCode.STELLAR_NETWORK_ERROR)
     return StepOutcome(
         status=status,
         attempt_id=attempt.id,

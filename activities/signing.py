@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from temporalio import activity
 
 from activities.envelope_check import EnvelopeCheck
 from activities.escrow import operation_context
 from activities.failures import StartOverError
-from activities.intents import EscrowStep, escrow_step, is_own, own_intent
+from activities.intents import EscrowStep, escrow_step, is_own, own_step
 from activities.outcomes import signed_attempt
 from offerhub.commands import attempts as attempt_commands
 from offerhub.commands.operations import report_refused_signature
@@ -24,8 +25,9 @@ from offerhub.custody.sealing import SealedSeed
 from offerhub.custody.vault import Vault
 from offerhub.domain.context import Context
 from offerhub.domain.errors import IntentMismatchError
+from offerhub.domain.intents import PayOut
 from offerhub.domain.messages import PlatformAccount, Prepared, SignedAttempt
-from offerhub.domain.plans import Action
+from offerhub.domain.plans import PAY_OUT, Action, Step
 from offerhub.stellar.build import Placement, build_envelope
 from offerhub.stellar.envelope import attach_signatures, decode_envelope, encode_envelope, fee_bump
 from offerhub.stellar.network import StellarNetwork
@@ -64,11 +66,11 @@ class SigningActivities:
     async def sign_step(self, prepared: Prepared) -> SignedAttempt:
         """Sign, and persist the attempt before anybody can send it. An attempt that is open already is returned instead."""
         if is_own(prepared.intent_id):
-            return signed_attempt(await self._record(_SYSTEM, await self._sign_own(prepared)))
+            return await self._sign_own_step(prepared)
         async with self._database.reading() as reader:
             wanted = await escrow_step(reader, prepared.intent_id)
             last_sequence = await attempts.last_sequence(reader, wanted.intent.source)
-        context = operation_context(wanted)
+        context = operation_context(wanted.operation)
         try:
             verified = await self._check.verify(wanted, prepared.envelope, last_sequence)
         except IntentMismatchError as mismatch:
@@ -111,16 +113,13 @@ class SigningActivities:
         envelope = self._signed(decode_envelope(verified.envelope_xdr), bytes.fromhex(verified.inner_hash), [verified.source], sealed)
         outer_hash = verified.inner_hash
         if not is_deploy:
-            if fee_account is None:
-                raise CustodyError("There is no ready FEE account.")
-            outer, to_sign = fee_bump(self._network, envelope, fee_account, 2 * verified.fee_stroops + BUMP_STROOPS)
-            envelope, outer_hash = self._signed(outer, to_sign, [fee_account], sealed), to_sign.hex()
+            envelope, outer_hash = self._bumped(envelope, verified.fee_stroops, fee_account, sealed)
         step = wanted.step
         return AttemptRecord(
             id=new_id("att"),
             intent_id=wanted.intent_id,
             operation_id=wanted.operation.id,
-            step={"action": step.action.value, "party": step.party.value, "milestone_index": step.milestone_index},
+            step=_as_json(step),
             via="trustless" if is_deploy else "horizon",
             source=verified.source,
             sequence=verified.sequence,
@@ -131,29 +130,43 @@ class SigningActivities:
             contract_id=verified.contract_id,
         )
 
-    async def _sign_own(self, prepared: Prepared) -> AttemptRecord:
+    async def _sign_own_step(self, prepared: Prepared) -> SignedAttempt:
         now_unix = await self._check.clock.now_unix()
         if not now_unix < prepared.max_time <= now_unix + OWN_MAX_WINDOW_S:
             raise StartOverError("The transaction has too little time left to be sent; building a new one.")
         async with self._database.reading() as reader:
-            intent = await own_intent(reader, prepared.intent_id)
+            own = await own_step(reader, prepared.intent_id)
             placement = Placement(prepared.sequence, OWN_BASE_FEE_STROOPS, prepared.max_time)
-            built = build_envelope(self._network, intent, placement)
-            sealed = await wallets.sealed(reader, built.signers)
+            built = build_envelope(self._network, own.intent, placement)
+            # The platform's own accounts have lumens; a user's wallet has none.
+            is_bumped = isinstance(own.intent, PayOut)
+            fee_account = await wallets.platform_key(reader, "FEE") if is_bumped else None
+            sealed = await wallets.sealed(reader, [*built.signers, *([fee_account] if fee_account else [])])
         envelope = self._signed(decode_envelope(built.envelope_xdr), bytes.fromhex(built.inner_hash), built.signers, sealed)
-        return AttemptRecord(
+        outer_hash = built.inner_hash
+        if is_bumped:
+            envelope, outer_hash = self._bumped(envelope, built.fee_stroops, fee_account, sealed)
+        signed = AttemptRecord(
             id=new_id("att"),
             intent_id=prepared.intent_id,
-            operation_id=None,
-            step=None,
+            operation_id=own.operation.id if own.operation else None,
+            step=_as_json(PAY_OUT) if is_bumped else None,
             via="horizon",
-            source=intent.source,
+            source=own.intent.source,
             sequence=built.sequence,
             inner_hash=built.inner_hash,
-            outer_hash=built.inner_hash,
+            outer_hash=outer_hash,
             envelope=encode_envelope(envelope),
             max_time=built.max_time,
         )
+        return signed_attempt(await self._record(operation_context(own.operation) if own.operation else _SYSTEM, signed))
+
+    def _bumped(self, signed: bytes, fee_stroops: int, fee_account: str | None, sealed: dict[str, SealedWallet]) -> tuple[bytes, str]:
+        """The signed envelope in a fee bump that the FEE account pays and signs; and the bump's hash."""
+        if fee_account is None:
+            raise CustodyError("There is no ready FEE account.")
+        outer, to_sign = fee_bump(self._network, signed, fee_account, 2 * fee_stroops + BUMP_STROOPS)
+        return self._signed(outer, to_sign, [fee_account], sealed), to_sign.hex()
 
     async def _record(self, context: Context, signed: AttemptRecord) -> AttemptRecord:
         async with self._database.transaction(context) as transaction:
@@ -173,3 +186,7 @@ class SigningActivities:
         wallet_id = new_id("wal")
         public_key, seed = self._vault.create(wallet_id)
         return SealedWallet(wallet_id, kind, public_key, seed.format_version, seed.key_id, seed.wrapped_key, seed.nonce, seed.ciphertext)
+
+
+def _as_json(step: Step) -> dict[str, Any]:
+    return {"action": step.action.value, "party": step.party.value, "milestone_index": step.milestone_index}

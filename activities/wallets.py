@@ -8,10 +8,11 @@ import time
 from temporalio import activity
 
 from activities.envelope_check import EnvelopeCheck
+from activities.escrow import operation_context
 from activities.failures import WaitingError
-from activities.intents import activation_intent_id, own_intent
+from activities.intents import activation_intent_id, own_step
 from activities.outcomes import signed_attempt
-from offerhub.commands import attempts as attempt_commands
+from activities.turns import await_turn
 from offerhub.commands import wallets as commands
 from offerhub.domain.context import Context
 from offerhub.domain.messages import PlannedStep, Prepared, WalletBatch
@@ -48,15 +49,17 @@ class WalletActivities:
     @activity.defn
     async def prepare_own_step(self, step: PlannedStep) -> Prepared:
         """Place our own transaction in its account's sequence; custody builds it."""
-        async with self._database.transaction(_SYSTEM) as transaction:
-            intent = await own_intent(transaction, step.intent_id)
-            turn = await attempt_commands.take_turn(transaction, intent.source, step.intent_id)
+        async with self._database.reading() as reader:
+            own = await own_step(reader, step.intent_id)
+        source = own.intent.source
+        turn = await await_turn(self._database, operation_context(own.operation) if own.operation else _SYSTEM, source, step.intent_id)
         for attempt in turn.attempts:
             if attempt.is_open or attempt.state is AttemptState.CONFIRMED:
                 return Prepared(step.intent_id, attempt=signed_attempt(attempt))
-        if turn.ahead:
-            raise WaitingError(f"Waiting for account {intent.source}: {turn.ahead} transaction(s) ahead.")
-        sequence = await self._check.next_sequence(intent.source, turn.last_sequence)
+        sequence = await self._check.next_sequence(source, turn.last_sequence)
+        if turn.attempts:
+            # An earlier envelope died: perhaps somebody used the account without us, and the network's number counts.
+            sequence = max(sequence, await self._check.next_sequence(source, None))
         return Prepared(step.intent_id, sequence=sequence, max_time=await self._check.clock.now_unix(fresh=True) + WINDOW_S)
 
     @activity.defn

@@ -27,6 +27,9 @@ from offerhub.domain.messages import (
     SignedAttempt,
     StepOutcome,
     WalletBatch,
+    WithdrawalBooking,
+    WithdrawalPlan,
+    WithdrawalView,
 )
 
 Result = TypeVar("Result")
@@ -60,6 +63,18 @@ async def book_operation(operation_id: str) -> BookingResult:
 
 async def refuse_operation(refusal: Refusal) -> OrderView:
     return await _local("refuse_operation", refusal, OrderView)
+
+
+async def begin_withdrawal(operation_id: str) -> WithdrawalPlan:
+    return await _local("begin_withdrawal", operation_id, WithdrawalPlan)
+
+
+async def book_withdrawal(operation_id: str) -> WithdrawalBooking:
+    return await _local("book_withdrawal", operation_id, WithdrawalBooking)
+
+
+async def refuse_withdrawal(refusal: Refusal) -> WithdrawalView:
+    return await _local("refuse_withdrawal", refusal, WithdrawalView)
 
 
 async def prepare_step(step: PlannedStep) -> Prepared:

@@ -8,13 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from offerhub.domain.messages import PlannedStep, SignedAttempt, StepOutcome, StepStatus
+from offerhub.domain.plans import Action
 from workflows import calls
 from workflows.details import StepProgress, steps_page
 
 # Raised by activities: the envelope in hand is worthless (the account's turn or its time is over); nothing was sent.
 START_OVER = "START_OVER"
 VIA_TRUSTLESS = "trustless"
-OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset"})
+OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset", Action.PAY_OUT})
 
 
 class StepRefused(Exception):

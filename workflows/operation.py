@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 
-from offerhub.domain.messages import OperationPlan, OperationResult, Refusal
+from offerhub.domain.messages import BookingResult, OperationPlan, OperationResult, Refusal, WithdrawalBooking
 from workflows import calls
 from workflows.chain_step import StepRefused, Walk
+
+Booked = TypeVar("Booked", BookingResult, WithdrawalBooking)
 
 
 class OperationWorkflow:
@@ -21,11 +24,15 @@ class OperationWorkflow:
 
     async def book(self, plan: OperationPlan) -> OperationResult:
         """Move the ledger as the chain moved the money. Where the two disagree nothing is booked until a person says ``retry``."""
+        booked = await self.until_booked(lambda: calls.book_operation(plan.operation_id))
+        return OperationResult(booked.order, self.walk.outcomes)
+
+    async def until_booked(self, book: Callable[[], Awaitable[Booked]]) -> Booked:
         while True:
             self._retry_asked = False
-            booked = await calls.book_operation(plan.operation_id)
+            booked = await book()
             if not booked.mismatch:
-                return OperationResult(booked.order, self.walk.outcomes)
+                return booked
             self.walk.note = f"**Nothing is booked: {booked.mismatch}.** Signal `retry` once this is understood."
             self.walk.show()
             await workflow.wait_condition(lambda: self._retry_asked)

@@ -43,6 +43,7 @@ _OPEN = text(
     ON CONFLICT (account) DO NOTHING
     """
 )
+_BALANCE = text("SELECT balance FROM account_balances WHERE account = :account")
 _LOCK = text("SELECT account, balance FROM account_balances WHERE account = ANY(:accounts) ORDER BY account FOR UPDATE")
 
 
@@ -91,6 +92,12 @@ async def lock_balances(transaction: Transaction, accounts: Sequence[str]) -> di
     """Balances, locked until the transaction ends; accounts never used are 0."""
     rows = await transaction.rows(_LOCK, accounts=sorted(accounts))
     return dict.fromkeys(accounts, 0) | {row["account"]: row["balance"] for row in rows}
+
+
+async def balance(transaction: Transaction, account: str) -> int:
+    """As it is at this moment; 0 for an account never used."""
+    row = await transaction.first(_BALANCE, account=account)
+    return int(row["balance"]) if row else 0
 
 
 _USERS = text(
