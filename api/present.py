@@ -135,6 +135,7 @@ def deposit(record: DepositRecord) -> dict[str, Any]:
         "sender": record.sender,
         "recipient": record.recipient,
         "memo": record.memo,
+        "muxedId": record.muxed_id,
         "transactionHash": record.transaction_hash,
         "ledgerClosedAt": iso(record.ledger_closed_at),
         "createdAt": iso(record.created_at),

@@ -9,15 +9,18 @@ from api.schemas.fields import Amount, Id, Shape, Time
 
 
 class Deposit(Shape):
+    """`HELD`: it came to a wallet that no user has yet, and is credited when one gets it."""
+
     id: str
-    user_id: str
-    status: Literal["CREDITED", "REFUSED"]
+    user_id: str | None
+    status: Literal["CREDITED", "REFUSED", "HELD"]
     reason: str | None
     amount: Amount
     asset: str
     sender: str
     recipient: str
     memo: str | None
+    muxed_id: str | None
     transaction_hash: str
     ledger_closed_at: Time
     created_at: Time | None
@@ -25,4 +28,4 @@ class Deposit(Shape):
 
 class DepositQuery(PageQuery):
     user_id: Id | None = None
-    status: Literal["CREDITED", "REFUSED"] | None = None
+    status: Literal["CREDITED", "REFUSED", "HELD"] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from offerhub.commands.deposits import credit_held
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
@@ -52,4 +53,5 @@ async def give_wallet(transaction: Transaction, user_id: str) -> WalletRecord | 
     transaction.emit(Event("wallet.created", wallet.id, payload, (user_id,)))
     transaction.emit(Event("wallet.ready", wallet.id, payload, (user_id,)))
     transaction.audit("wallet.assigned", ("wallet", wallet.id), None, {"userId": user_id, "publicKey": wallet.public_key})
+    await credit_held(transaction, user_id, wallet.public_key)
     return wallet

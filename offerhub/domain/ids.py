@@ -45,3 +45,7 @@ def release_workflow_id(order_id: str) -> str:
 
 def withdrawal_workflow_id(withdrawal_id: str) -> str:
     return f"withdrawal/{withdrawal_id}"
+
+
+def reconciliation_workflow_id(run_id: str) -> str:
+    return f"reconciliation/{run_id}"

@@ -205,3 +205,28 @@ class WalletBatch:
     waiting_users: int
     public_keys: list[str] = field(default_factory=list)
     step: PlannedStep | None = None
+
+
+@dataclass(frozen=True)
+class ReconciliationInput:
+    """Starts a reconciliation; ``run_id`` is empty when the schedule starts it. The rest is what a run hands over to its successor."""
+
+    run_id: str = ""
+    part: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class ReconciliationPage:
+    """One page of a part of a run: what comes after ``after``."""
+
+    run_id: str
+    part: str
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class ReconciliationSummary:
+    run_id: str
+    findings: int
+    figures: dict[str, dict[str, int]] = field(default_factory=dict)

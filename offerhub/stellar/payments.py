@@ -6,43 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from offerhub.stellar.horizon_records import Json, MalformedRecord, amount, integer, optional_text, records, text
+from offerhub.domain.messages import Movement
+from offerhub.domain.money import USDC
+from offerhub.domain.payments import IncomingPayment, WalletMovement
+from offerhub.stellar.horizon_records import Json, MalformedRecord, amount, integer, moment, optional_text, records, text
 from offerhub.stellar.network import USDC_CODE
 
 _PAYMENT, _PATH_STRICT_RECEIVE, _PATH_STRICT_SEND, _INVOKE_HOST_FUNCTION = 1, 2, 13, 24
 _CLASSIC = frozenset({_PAYMENT, _PATH_STRICT_RECEIVE, _PATH_STRICT_SEND})
-
-
-@dataclass(frozen=True)
-class IncomingPayment:
-    """One balance that grew. (``operation_id``, ``index``) is its identity: a transaction or an operation may hold several.
-
-    ``is_usdc`` is false for every other asset, a namesake of another issuer included. ``sender`` is an account or a contract.
-    ``kind`` is Horizon's: ``payment``, ``path_payment_…``, or the token event (``transfer``, ``mint``). A memo is informative only.
-    """
-
-    operation_id: str
-    index: int
-    transaction_hash: str
-    ledger: int
-    recipient: str
-    sender: str
-    amount_stroops: int
-    is_usdc: bool
-    kind: str
-    memo: str | None
-    muxed_id: str | None
-    created_at: str
-
-
-@dataclass(frozen=True)
-class Movement:
-    sender: str
-    recipient: str
-    amount_stroops: int
 
 
 def incoming_payments(record: Json, usdc_issuer: str) -> tuple[IncomingPayment, ...]:
@@ -51,23 +24,34 @@ def incoming_payments(record: Json, usdc_issuer: str) -> tuple[IncomingPayment, 
         return ()
     return tuple(
         IncomingPayment(
-            operation_id=text(record, "id"),
-            index=index,
+            chain_operation=text(record, "id"),
+            change_index=index,
             transaction_hash=text(record, "transaction_hash"),
-            # The upper half of an operation's id is its ledger.
-            ledger=integer(record, "id") >> 32,
-            recipient=text(change, "to"),
             sender=optional_text(change, "from") or _minter(change),
+            recipient=text(change, "to"),
             amount_stroops=amount(change, "amount"),
-            is_usdc=_is_usdc(change, usdc_issuer),
-            kind=text(change, "type"),
+            asset=_asset(change, usdc_issuer),
+            closed_at=moment(record, "created_at"),
             memo=_memo(record),
             muxed_id=optional_text(change, "to_muxed_id") or optional_text(change, "destination_muxed_id"),
-            created_at=text(record, "created_at"),
         )
         for index, change in _changes(record)
         if (optional_text(change, "to") or "").startswith("G")
     )
+
+
+def wallet_movements(record: Json, usdc_issuer: str, address: str) -> list[WalletMovement]:
+    """USDC into and out of one account: the account's own history, for comparing it with the books."""
+    if record.get("transaction_successful") is not True:
+        return []
+    found: list[WalletMovement] = []
+    for _, change in _changes(record):
+        sender, recipient = optional_text(change, "from") or _minter(change), optional_text(change, "to") or usdc_issuer
+        if recipient == address and _is_usdc(change, usdc_issuer):
+            found.append(WalletMovement(text(record, "id"), _hashes(record), sender, amount(change, "amount")))
+        if sender == address and _is_usdc(_sent(change), usdc_issuer):
+            found.append(WalletMovement(text(record, "id"), _hashes(record), recipient, -amount(_sent(change), "amount")))
+    return found
 
 
 def escrow_movements(payments: Iterable[Json], usdc_issuer: str, contract_id: str) -> list[Movement]:
@@ -99,10 +83,39 @@ def _minter(change: Json) -> str:
     return optional_text(change, "asset_issuer") or ""
 
 
+def _asset(change: Json, usdc_issuer: str) -> str:
+    if _is_usdc(change, usdc_issuer):
+        return USDC
+    if change.get("asset_type") == "native":
+        return "XLM"
+    return _storable(f"{change.get('asset_code')}:{change.get('asset_issuer')}")
+
+
+def _sent(change: Json) -> Json:
+    """The sender's side, which differs from the receiver's in a path payment."""
+    if "source_amount" not in change:
+        return change
+    return {name.removeprefix("source_"): value for name, value in change.items() if name.startswith("source_")}
+
+
+def _hashes(record: Json) -> tuple[str, ...]:
+    transaction = record.get("transaction")
+    inner = transaction.get("inner_transaction") if isinstance(transaction, dict) else None
+    inner_hash = optional_text(inner, "hash") if isinstance(inner, dict) else None
+    outer_hash = text(record, "transaction_hash")
+    return (outer_hash, inner_hash) if inner_hash else (outer_hash,)
+
+
 def _memo(record: Json) -> str | None:
     transaction: Any = record.get("transaction")
     if transaction is None:
         return None
     if not isinstance(transaction, dict):
         raise MalformedRecord("transaction is not an object")
-    return optional_text(transaction, "memo")
+    memo = optional_text(transaction, "memo")
+    return None if memo is None else _storable(memo)
+
+
+def _storable(said: str) -> str:
+    """A stranger chooses these bytes: what no database column takes must not stop the reader."""
+    return said.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

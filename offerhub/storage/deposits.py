@@ -1,7 +1,8 @@
-"""Deposits seen on the chain and the cursor of the stream they were read from."""
+"""Deposits seen on the chain."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +11,12 @@ from sqlalchemy import text
 from offerhub.storage.unit_of_work import Transaction
 
 _COLUMNS = """id, chain_operation, change_index, transaction_hash, user_id, recipient, sender, amount, asset, status, reason, memo,
-    ledger_closed_at, created_at"""
+    muxed_id, ledger_closed_at, created_at"""
 _INSERT = text(
     f"""
     INSERT INTO deposits ({_COLUMNS})
     VALUES (:id, :chain_operation, :change_index, :transaction_hash, :user_id, :recipient, :sender, :amount, :asset, :status, :reason,
-            :memo, :ledger_closed_at, :now)
+            :memo, :muxed_id, :ledger_closed_at, :now)
     ON CONFLICT (chain_operation, change_index) DO NOTHING
     """  # noqa: S608
 )
@@ -29,24 +30,29 @@ _LIST = text(
     """  # noqa: S608
 )
 _RECEIVED = text("SELECT coalesce(sum(amount), 0) AS amount FROM deposits WHERE user_id = :user_id AND asset = :asset")
-_CURSOR = text("SELECT cursor FROM stream_cursors WHERE name = :name")
-_SET_CURSOR = text(
+_HELD = text(f"SELECT {_COLUMNS} FROM deposits WHERE recipient = :recipient AND status = 'HELD' ORDER BY id FOR UPDATE")  # noqa: S608
+_CREDIT_HELD = text("UPDATE deposits SET status = 'CREDITED', user_id = :user_id, reason = NULL WHERE id = :id AND status = 'HELD'")
+_RECORDED = text(
     """
-    INSERT INTO stream_cursors (name, cursor, updated_at) VALUES (:name, :cursor, :now)
-    ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
+    SELECT d.chain_operation, d.change_index FROM deposits d
+    JOIN unnest(CAST(:operations AS text[]), CAST(:indexes AS smallint[])) AS k(operation, index)
+      ON d.chain_operation = k.operation AND d.change_index = k.index
     """
 )
 
 
 @dataclass(frozen=True)
 class DepositRecord:
-    """One balance change on one of our wallets; unique by (``chain_operation``, ``change_index``), never by hash."""
+    """One balance change on one of our wallets; unique by (``chain_operation``, ``change_index``), never by hash.
+
+    CREDITED to a user; REFUSED, not our asset; or HELD while nobody has the wallet yet.
+    """
 
     id: str
     chain_operation: str
     change_index: int
     transaction_hash: str
-    user_id: str
+    user_id: str | None
     recipient: str
     sender: str
     amount: int
@@ -54,6 +60,7 @@ class DepositRecord:
     status: str
     reason: str | None
     memo: str | None
+    muxed_id: str | None
     ledger_closed_at: datetime
     created_at: datetime | None = None
 
@@ -85,10 +92,16 @@ async def received(transaction: Transaction, user_id: str, asset: str) -> int:
     return int(row["amount"]) if row else 0
 
 
-async def cursor(transaction: Transaction, name: str) -> str | None:
-    row = await transaction.first(_CURSOR, name=name)
-    return row["cursor"] if row else None
+async def held(transaction: Transaction, recipient: str) -> list[DepositRecord]:
+    """What came to a wallet before it had a user, oldest first; locked until the transaction ends."""
+    return [DepositRecord(**row) for row in await transaction.rows(_HELD, recipient=recipient)]
 
 
-async def set_cursor(transaction: Transaction, name: str, position: str) -> None:
-    await transaction.run(_SET_CURSOR, name=name, cursor=position, now=transaction.now)
+async def credit_held(transaction: Transaction, deposit_id: str, user_id: str) -> None:
+    await transaction.run(_CREDIT_HELD, id=deposit_id, user_id=user_id)
+
+
+async def recorded(transaction: Transaction, keys: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Which of these (``chain_operation``, ``change_index``) are recorded."""
+    rows = await transaction.rows(_RECORDED, operations=[key[0] for key in keys], indexes=[key[1] for key in keys])
+    return {(row["chain_operation"], row["change_index"]) for row in rows}

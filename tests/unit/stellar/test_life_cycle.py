@@ -26,6 +26,7 @@ from offerhub.domain.intents import (
     ReleaseFunds,
     TrustAsset,
 )
+from offerhub.domain.messages import Movement
 from offerhub.providers.budget import Priority, RequestBudget
 from offerhub.providers.errors import EscrowRejectedError
 from offerhub.providers.trustless_work import Access, TrustlessWork
@@ -35,7 +36,7 @@ from offerhub.stellar.failure import ContractError, Trace
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.outcome import Applied, Attempt, Dead, Pending, Refused, decide
-from offerhub.stellar.payments import Movement, escrow_movements, incoming_payments
+from offerhub.stellar.payments import escrow_movements, incoming_payments
 from offerhub.stellar.verify import EnvelopeBounds, VerifiedEnvelope, verify_envelope
 from tests.services import SandboxServer
 from tests.unit.stellar.offered import TERMS
@@ -237,12 +238,12 @@ async def test_deposits_are_streamed_without_gap(bench: Bench) -> None:
     sponsor, user = bench.wallet("sponsor"), bench.wallet("user")
     await activated(bench, sponsor, user)
     start = (await bench.horizon.latest_ledger()).sequence << 32
-    found: list[tuple[str, int, bool]] = []
+    found: list[tuple[str, int, str]] = []
 
     async def read() -> None:
         async for record in bench.horizon.stream_payments(str(start)):
             found.extend(
-                (one.recipient, one.amount_stroops, one.is_usdc) for one in incoming_payments(record.body, bench.network.usdc_issuer)
+                (one.recipient, one.amount_stroops, one.asset) for one in incoming_payments(record.body, bench.network.usdc_issuer)
             )
             if len(found) >= 3:
                 return
@@ -252,9 +253,9 @@ async def test_deposits_are_streamed_without_gap(bench: Bench) -> None:
         await bench.faucet(user.address, amount)
     await asyncio.wait_for(reading, 20)
     assert [one for one in found if one[0] == user.address] == [
-        (user.address, 10_000_000, True),
-        (user.address, 25_000_000, True),
-        (user.address, 1, True),
+        (user.address, 10_000_000, "USDC"),
+        (user.address, 25_000_000, "USDC"),
+        (user.address, 1, "USDC"),
     ]
 
 

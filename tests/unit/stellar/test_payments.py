@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from offerhub.domain.messages import Movement
+from offerhub.domain.payments import IncomingPayment, WalletMovement
 from offerhub.stellar.horizon_records import MalformedRecord
-from offerhub.stellar.payments import IncomingPayment, Movement, escrow_movements, incoming_payments
+from offerhub.stellar.payments import escrow_movements, incoming_payments, wallet_movements
 from tests.unit.stellar.offered import BUYER, ESCROW, NETWORK, PLATFORM, SELLER, STRANGER
 
 USDC = {"asset_type": "credit_alphanum4", "asset_code": "USDC", "asset_issuer": NETWORK.usdc_issuer}
@@ -49,35 +52,41 @@ def read(found: dict[str, Any]) -> tuple[IncomingPayment, ...]:
 def test_a_plain_payment() -> None:
     assert read(record()) == (
         IncomingPayment(
-            operation_id=OPERATION,
-            index=0,
+            chain_operation=OPERATION,
+            change_index=0,
             transaction_hash="ab" * 32,
-            ledger=LEDGER,
-            recipient=BUYER,
             sender=STRANGER,
+            recipient=BUYER,
             amount_stroops=800_000_000,
-            is_usdc=True,
-            kind="payment",
+            asset="USDC",
+            closed_at=datetime(2026, 11, 22, 12, tzinfo=UTC),
             memo="hello",
             muxed_id=None,
-            created_at="2026-11-22T12:00:00Z",
         ),
     )
 
 
 @pytest.mark.parametrize(
-    "asset",
+    ("asset", "name"),
     [
-        {"asset_issuer": STRANGER},
-        {"asset_code": "USDT"},
-        {"asset_code": "USDC\0"},
-        {"asset_type": "credit_alphanum12"},
-        {"asset_type": "native", "asset_code": None, "asset_issuer": None},
+        ({"asset_issuer": STRANGER}, f"USDC:{STRANGER}"),
+        ({"asset_code": "USDT"}, f"USDT:{NETWORK.usdc_issuer}"),
+        ({"asset_code": "USDC\0"}, f"USDC\ufffd:{NETWORK.usdc_issuer}"),
+        ({"asset_type": "credit_alphanum12"}, f"USDC:{NETWORK.usdc_issuer}"),
+        ({"asset_type": "native", "asset_code": None, "asset_issuer": None}, "XLM"),
     ],
 )
-def test_a_namesake_is_seen_but_is_not_usdc(asset: dict[str, Any]) -> None:
+def test_a_namesake_is_seen_but_is_not_usdc(asset: dict[str, Any], name: str) -> None:
     (payment,) = read(record(**asset))
-    assert payment.is_usdc is False
+    assert payment.asset == name != "USDC"
+
+
+@pytest.mark.parametrize("memo", ["a\0b", "a\ud800b"])
+def test_a_memo_that_no_database_takes_is_kept_as_far_as_it_goes(memo: str) -> None:
+    (payment,) = read(record(transaction={"memo": memo}))
+    assert payment.memo is not None
+    assert payment.memo.encode()[:1] == b"a"
+    assert "\0" not in payment.memo
 
 
 @pytest.mark.parametrize("successful", [False, None, "true", 1])
@@ -90,7 +99,7 @@ def test_only_successful_transactions_count(successful: object) -> None:
 def test_a_path_payment_credits_what_arrives(kind: str, type_i: int) -> None:
     found = record(kind, type_i, source_amount="99.0000000", source_asset_code="EURC", source_asset_type="credit_alphanum4")
     (payment,) = read(found)
-    assert (payment.amount_stroops, payment.is_usdc, payment.kind) == (800_000_000, True, kind)
+    assert (payment.amount_stroops, payment.asset) == (800_000_000, "USDC")
 
 
 def test_every_balance_change_of_a_contract_call_is_a_payment_of_its_own() -> None:
@@ -101,12 +110,12 @@ def test_every_balance_change_of_a_contract_call_is_a_payment_of_its_own() -> No
         change(BUYER, ESCROW, "1.0000000"),
     )
     payments = read(found)
-    assert [(one.index, one.recipient, one.amount_stroops) for one in payments] == [
+    assert [(one.change_index, one.recipient, one.amount_stroops) for one in payments] == [
         (0, NETWORK.protocol_fee_address, 2_400_000),
         (1, PLATFORM, 40_000_000),
         (2, SELLER, 757_600_000),
     ]
-    assert {one.operation_id for one in payments} == {OPERATION}
+    assert {one.chain_operation for one in payments} == {OPERATION}
     assert (payments[2].sender, payments[2].muxed_id) == (ESCROW, "77")
 
 
@@ -114,7 +123,7 @@ def test_a_mint_comes_from_the_issuer() -> None:
     minted = change("", BUYER, "5.0000000", type="mint")
     del minted["from"]
     (payment,) = read(call(minted))
-    assert (payment.sender, payment.kind) == (NETWORK.usdc_issuer, "mint")
+    assert payment.sender == NETWORK.usdc_issuer
 
 
 def test_a_muxed_destination_keeps_its_number() -> None:
@@ -141,7 +150,7 @@ def test_a_stranger_s_absurd_token_does_not_stop_the_reader() -> None:
     """Between contracts an amount may exceed what any account can hold; such a record must not wedge the deposits."""
     absurd = change(ESCROW, ESCROW, "170141183460469231731687303715884.1057280", asset_issuer=STRANGER)
     payments = read(call(absurd, change(STRANGER, BUYER, "1.0000000")))
-    assert [(one.index, one.amount_stroops) for one in payments] == [(1, 10_000_000)]
+    assert [(one.change_index, one.amount_stroops) for one in payments] == [(1, 10_000_000)]
     assert escrow_movements([call(absurd)], NETWORK.usdc_issuer, ESCROW) == []
 
 
@@ -175,3 +184,24 @@ def test_movements_of_an_escrow_are_in_order_and_only_its_own_usdc() -> None:
         Movement(ESCROW, NETWORK.protocol_fee_address, 2_400_000),
         Movement(ESCROW, SELLER, 797_600_000),
     ]
+
+
+def test_the_movements_of_a_wallet_have_signs_and_both_hashes() -> None:
+    swap = record(
+        "path_payment_strict_send",
+        13,
+        **{"from": BUYER, "to": SELLER, "amount": "3.0000000", "asset_code": "EURC", "source_amount": "7.0000000"},
+        source_asset_type="credit_alphanum4",
+        source_asset_code="USDC",
+        source_asset_issuer=NETWORK.usdc_issuer,
+        transaction={"inner_transaction": {"hash": "cd" * 32}},
+    )
+    release = call(change(ESCROW, BUYER, "2.0000000"), change(ESCROW, SELLER, "1.0000000"))
+    fake = record(asset_issuer=STRANGER)
+    found = [one for each in (record(), swap, release, fake) for one in wallet_movements(each, NETWORK.usdc_issuer, BUYER)]
+    assert found == [
+        WalletMovement(OPERATION, ("ab" * 32,), STRANGER, 800_000_000),
+        WalletMovement(OPERATION, ("ab" * 32, "cd" * 32), SELLER, -70_000_000),
+        WalletMovement(OPERATION, ("ab" * 32,), ESCROW, 20_000_000),
+    ]
+    assert wallet_movements(record(transaction_successful=False), NETWORK.usdc_issuer, BUYER) == []

@@ -1,0 +1,17 @@
+"""Held deposits, the state of the payments stream, reconciliation runs and what they found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+from sqlalchemy import text
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(text(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:")))
