@@ -32,6 +32,7 @@ from offerhub.commands.orders import CreateOrder, MilestoneWish, create_order
 from offerhub.commands.release import request_release
 from offerhub.commands.reserve import reserve_order
 from offerhub.commands.users import CreateUser, create_user
+from offerhub.commands.withdrawals import AcceptedWithdrawal
 from offerhub.custody.keys import LocalKeyEncryption
 from offerhub.custody.sealing import SealedSeed, SeedOwner, unseal
 from offerhub.domain.context import Context
@@ -64,6 +65,7 @@ class Rig:
     folder: Path
     namespace: str = field(default_factory=lambda: f"e2e-{uuid.uuid4().hex[:8]}")
     settings: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("worker.py",)
     worker: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +76,13 @@ class Rig:
         self.log = self.folder / "worker.log"
 
     async def start_worker(self, *, wait_for_wallets: int = 2) -> None:
+        written = len(self.log.read_text()) if self.log.exists() else 0
+        self.worker = self.spawn_worker()
+        await self.until(lambda: self._is_ready(written), READY_S)
+        if wait_for_wallets:
+            await self.until(lambda: self._has_stock(wait_for_wallets), READY_S)
+
+    def spawn_worker(self) -> subprocess.Popen[bytes]:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "WORKER_"))},
             **self.sandbox.environment,
@@ -88,12 +97,8 @@ class Rig:
             "TRUSTLESS_WORK_REQUESTS_PER_MINUTE": "0",
             **self.settings,
         }
-        written = len(self.log.read_text()) if self.log.exists() else 0
         with self.log.open("ab") as output:
-            self.worker = subprocess.Popen([sys.executable, "worker.py"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)  # noqa: ASYNC220
-        await self.until(lambda: self._is_ready(written), READY_S)
-        if wait_for_wallets:
-            await self.until(lambda: self._has_stock(wait_for_wallets), READY_S)
+            return subprocess.Popen([sys.executable, *self.program], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)
 
     def kill_worker(self) -> None:
         assert self.worker is not None
@@ -171,7 +176,7 @@ class Rig:
         async with self.database.transaction(acting()) as transaction:
             return await request_release(transaction, order_id, None, None)
 
-    async def finished(self, accepted: Accepted, timeout_s: float = OPERATION_S) -> OperationRecord:
+    async def finished(self, accepted: Accepted | AcceptedWithdrawal, timeout_s: float = OPERATION_S) -> OperationRecord:
         async def done() -> OperationRecord | None:
             operation = await self.operation(accepted.operation.id)
             return operation if operation.status in ("SUCCEEDED", "FAILED") else None
@@ -179,7 +184,7 @@ class Rig:
         found: OperationRecord = await self.until(done, timeout_s)
         return found
 
-    async def succeeded(self, accepted: Accepted, timeout_s: float = OPERATION_S) -> OperationRecord:
+    async def succeeded(self, accepted: Accepted | AcceptedWithdrawal, timeout_s: float = OPERATION_S) -> OperationRecord:
         operation = await self.finished(accepted, timeout_s)
         assert operation.status == "SUCCEEDED", operation.error
         return operation
@@ -241,8 +246,9 @@ class Rig:
 
     async def assert_books_equal_chain(self, *parties: UserRecord) -> None:
         for user in parties:
-            booked = await self.balance(f"user:{user.id}:available") + await self.balance(f"user:{user.id}:reserved")
-            assert booked == await self.on_chain(str(user.public_key))
+            async with self.database.reading() as reader:
+                booked = await books.user_balance(reader, user.id)
+            assert booked.available + booked.reserved + booked.in_transit == await self.on_chain(str(user.public_key))
         assert await self.balance("platform:revenue") == await self.on_chain(await self.platform_key())
 
     async def attempts_of(self, operation_id: str) -> list[AttemptRecord]:

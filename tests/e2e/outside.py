@@ -1,0 +1,80 @@
+"""Accounts that are not ours, such as an exchange's or a user's own wallet, and withdrawals to them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
+
+from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, request_withdrawal
+from offerhub.domain.money import format_amount
+from offerhub.domain.withdrawals import AddressKind, Destination, Memo
+from offerhub.storage import withdrawals
+from offerhub.storage.users import UserRecord
+from offerhub.storage.withdrawals import WithdrawalRecord
+from tests.e2e.rig import Rig, acting
+from tests.services import SandboxServer
+
+NO_LIMIT = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class OutsideAccount:
+    sandbox: SandboxServer
+    keypair: Keypair
+
+    @property
+    def address(self) -> str:
+        return self.keypair.public_key
+
+    @classmethod
+    async def open(cls, sandbox: SandboxServer, limit_stroops: int = NO_LIMIT) -> OutsideAccount:
+        """An account with lumens and, unless the limit is 0, a trustline to the sandbox's USDC."""
+        account = cls(sandbox, Keypair.random())
+        async with httpx.AsyncClient() as client:
+            (await client.get(sandbox.environment["FRIENDBOT_URL"], params={"addr": account.address})).raise_for_status()
+        if limit_stroops:
+            await account.set_limit(limit_stroops)
+        return account
+
+    async def set_limit(self, limit_stroops: int) -> None:
+        """0 removes the trustline, which must be empty then."""
+        usdc = Asset("USDC", self.sandbox.environment["USDC_ISSUER"])
+        await self._submit(lambda builder: builder.append_change_trust_op(usdc, format_amount(limit_stroops)))
+
+    async def require_memo(self) -> None:
+        """SEP-29, as exchanges do."""
+        await self._submit(lambda builder: builder.append_manage_data_op("config.memo_required", b"1"))
+
+    async def payments(self) -> list[dict[str, Any]]:
+        """USDC payments to this account, oldest first, each with its transaction."""
+        async with httpx.AsyncClient() as client:
+            parameters = {"limit": "200", "join": "transactions"}
+            answer = await client.get(f"{self.sandbox.url}/accounts/{self.address}/payments", params=parameters)
+        records = answer.raise_for_status().json()["_embedded"]["records"]
+        return [record for record in records if record.get("asset_code") == "USDC" and record["to"] == self.address]
+
+    async def _submit(self, add: Any) -> None:
+        horizon = Server(self.sandbox.url)
+        source = await asyncio.to_thread(horizon.load_account, self.address)
+        builder = TransactionBuilder(source, self.sandbox.environment["NETWORK_PASSPHRASE"], base_fee=1000)
+        envelope = add(builder).set_timeout(60).build()
+        envelope.sign(self.keypair)
+        await asyncio.to_thread(horizon.submit_transaction, envelope)
+
+
+async def accept_withdrawal(rig: Rig, user: UserRecord, address: str, amount_stroops: int, memo: Memo | None = None) -> AcceptedWithdrawal:
+    """As the API accepts it, for a destination that looked fine a moment ago."""
+    destination = Destination(address, AddressKind.ACCOUNT, exists=True, is_authorized=True, room_stroops=NO_LIMIT)
+    async with rig.database.transaction(acting()) as transaction:
+        return await request_withdrawal(transaction, RequestWithdrawal(user.id, amount_stroops, memo), destination, 1)
+
+
+async def read_withdrawal(rig: Rig, withdrawal_id: str) -> WithdrawalRecord:
+    async with rig.database.reading() as reader:
+        found = await withdrawals.get(reader, withdrawal_id)
+    assert found is not None
+    return found
