@@ -27,6 +27,8 @@ from sandbox.faults.trustless_work import TwIndexLag
 from sandbox.horizon.answers import not_found
 from sandbox.horizon.routes import horizon_routes
 from sandbox.ledger.ledger import Ledger
+from sandbox.rpc.routes import PATH as RPC_PATH
+from sandbox.rpc.routes import rpc_routes
 from sandbox.trustless.index import EscrowIndex
 from sandbox.trustless.router import build_router
 
@@ -57,6 +59,7 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
     app.include_router(build_router(ledger, trustless_requests_per_minute, index, index_lag_s), prefix="/trustless-work")
     app.router.routes.extend(control_routes(ledger, dispenser))
     app.router.routes.extend(fault_routes(board))
+    app.router.routes.extend(rpc_routes(ledger))
     app.router.routes.extend(horizon_routes(ledger, dispenser, ReadFaults(board, ledger)))
     app.add_middleware(FaultInjection, board=board, surroundings=Surroundings(ledger, index))
     return app
@@ -65,6 +68,6 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
 async def _no_route(request: Request, error: Exception) -> Response:
     """Horizon's problem document where it is Horizon's path, a plain one elsewhere."""
     assert isinstance(error, HTTPException)
-    if request.url.path.startswith(("/trustless-work/", "/control/")):
+    if request.url.path.startswith(("/trustless-work/", "/control/", RPC_PATH)):
         return JSONResponse({"message": error.detail, "statusCode": error.status_code}, error.status_code)
     return not_found().response()

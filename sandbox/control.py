@@ -15,6 +15,7 @@ from sandbox.dispensing import Dispenser, DispensingFailed
 from sandbox.identities import friendbot_keypair, usdc_asset
 from sandbox.ledger.encoding import parse_amount, time_text
 from sandbox.ledger.ledger import Ledger
+from sandbox.rpc.routes import PATH as RPC_PATH
 from sandbox.trustless import identity
 
 MAX_CLOSED_AT_ONCE = 1_000
@@ -109,6 +110,7 @@ class _Control:
                 "clockOffsetSeconds": self._ledger.clock_offset_s,
                 "friendbot": friendbot_keypair(passphrase).public_key,
                 "usdc": {"code": usdc.code, "issuer": usdc.issuer, "contract": usdc.contract_id(passphrase)},
+                "rpcUrl": RPC_PATH,
                 "trustlessWork": {"url": "/trustless-work", **identity(passphrase)},
             }
         )

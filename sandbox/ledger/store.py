@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS accounts (address TEXT PRIMARY KEY, document BLOB NOT
 CREATE TABLE IF NOT EXISTS contract_balances (
     contract TEXT NOT NULL, holder TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (contract, holder)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS instances (contract_id TEXT PRIMARY KEY, document BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS modified (entry TEXT PRIMARY KEY, ledger INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ledgers (id INTEGER PRIMARY KEY, document BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS transactions (
     id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, inner_hash TEXT, successful INTEGER NOT NULL,
@@ -120,6 +121,11 @@ class Store:
         identifier, outer, inner, successful, document, outcome = row
         return StoredTransaction(identifier, outer, inner, bool(successful), orjson.loads(document), orjson.loads(outcome))
 
+    def modified_in(self, entry: str) -> int:
+        """The ledger that last changed a contract instance or balance; 1 where a ledger from before this was recorded did."""
+        row = self.connection.execute("SELECT ledger FROM modified WHERE entry = ?", (entry,)).fetchone()
+        return 1 if row is None else int(row[0])
+
     def commit_ledger(self, ledger: dict[str, Any], transactions: Iterable[TransactionRecord], state: State) -> None:
         """All of one ledger, or none of it."""
         run = self.connection.execute
@@ -128,7 +134,7 @@ class Store:
             run("INSERT INTO ledgers VALUES (?, ?)", (ledger["sequence"], orjson.dumps(ledger)))
             for record in transactions:
                 self._write_transaction(record)
-            self._write_entries(state)
+            self._write_entries(state, ledger["sequence"])
             run("COMMIT")
         except BaseException:
             run("ROLLBACK")
@@ -162,7 +168,7 @@ class Store:
                 concerned += [(address, "payment", operation.id) for address in operation.participants]
         self.connection.executemany("INSERT INTO participants VALUES (?, ?, ?)", concerned)
 
-    def _write_entries(self, state: State) -> None:
+    def _write_entries(self, state: State, ledger: int) -> None:
         run = self.connection.execute
         for address in state.changed_accounts:
             account = state.account(address)
@@ -178,6 +184,9 @@ class Store:
             )
         for contract_id, instance in state.changed_instances.items():
             run("INSERT OR REPLACE INTO instances VALUES (?, ?)", (contract_id, _instance_document(instance)))
+        changed = [f"instance/{contract_id}" for contract_id in state.changed_instances]
+        changed += [f"balance/{contract}/{holder}" for contract, holder in state.changed_balances]
+        self.connection.executemany("INSERT OR REPLACE INTO modified VALUES (?, ?)", [(entry, ledger) for entry in changed])
         self.set_meta("fee_pool", str(state.fee_pool))
 
 
