@@ -1,14 +1,19 @@
-"""Random traffic; after it, nothing was created or lost. Read from the file the sandbox leaves behind, not from its answers."""
+"""Random traffic under faults; nothing is created or lost. Read from the file the sandbox leaves behind, not from its answers."""
 
 from __future__ import annotations
 
 import json
-import random
 import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stellar_sdk import Asset, Keypair, StrKey, TransactionBuilder
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stellar_sdk import Asset, FeeBumpTransactionEnvelope, Keypair, StrKey, TransactionBuilder, TransactionEnvelope
 
 from tests.sandbox.contract_calls import transfer
 from tests.sandbox.network import Append, Network
@@ -62,42 +67,111 @@ def sponsor_wallet(network: Network, sponsor: Keypair, wallet: Keypair) -> None:
     network.post(network.envelope(sponsor, append, wallet))
 
 
-def test_random_traffic_conserves_lumens_usdc_and_order(own_network: Network) -> None:
-    network, chance = own_network, random.Random(20261122)
-    usdc = f"{network.usdc.code}:{network.usdc.issuer}"
-    payer = network.funded()
-    issued, wallets = 0, [network.wallet() for _ in range(4)]
-    highest: dict[str, int] = {}
-    for step in range(150):
-        sender, receiver = chance.sample(wallets, 2)
-        amount = chance.randint(1, 3 * 10**7)
-        text = f"{amount // 10**7}.{amount % 10**7:07d}"
-        match chance.choice(("faucet", "pay", "pay", "bump", "burn", "lumens", "sponsor", "contract")):
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens; wallets are taken by number, as many as there are then."""
+
+    action: str
+    sender: int
+    receiver: int
+    amount: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.amount // 10**7}.{self.amount % 10**7:07d}"
+
+
+FAULTS: list[dict[str, object]] = [
+    {"kind": "accept_then_drop"},
+    {"kind": "refuse_transaction", "code": "op_underfunded"},
+    {"kind": "refuse_transaction", "code": "function_trapped"},
+    {"kind": "refuse_transaction", "code": "tx_bad_seq"},
+    {"kind": "fee_surge", "feeStroops": 150},
+    {"kind": "expire_envelopes"},
+    {"kind": "html_bad_gateway", "path": "^POST /transactions", "applies": True},
+]
+ACTIONS = ("faucet", "pay", "bump", "burn", "lumens", "sponsor", "contract", "fault")
+STEPS = st.lists(
+    st.builds(Step, st.sampled_from(ACTIONS), st.integers(0, 99), st.integers(0, 99), st.integers(1, 3 * 10**7)), min_size=1, max_size=20
+)
+
+
+class Traffic:
+    """A network of its own with some wallets on it, and what the issuer has given out and got back."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.usdc = f"{network.usdc.code}:{network.usdc.issuer}"
+        self.payer = network.funded()
+        self.wallets = [network.wallet("5") for _ in range(4)]
+        self.issued = 4 * 5 * 10**7
+        self.highest: dict[str, int] = {}
+
+    def take(self, step: Step) -> None:
+        network = self.network
+        sender, receiver = (self.wallets[number % len(self.wallets)] for number in (step.sender, step.receiver))
+        match step.action:
             case "faucet":
-                network.control("faucet", address=receiver.public_key, amount=text)
-                issued += amount
+                network.control("faucet", address=receiver.public_key, amount=step.text)
+                self.issued += step.amount
             case "pay":
-                network.post(network.pay(sender, receiver.public_key, text))
+                self.post(network.pay(sender, receiver.public_key, step.text))
             case "bump":
-                network.post(network.bump(network.pay(sender, receiver.public_key, text), payer))
+                self.post(network.bump(network.pay(sender, receiver.public_key, step.text), self.payer))
             case "burn":
-                burned = network.post(network.pay(sender, str(network.usdc.issuer), text))
-                issued -= amount if burned.is_success else 0
+                network.http.delete("/control/faults")
+                burned = network.post(network.pay(sender, str(network.usdc.issuer), step.text))
+                self.issued -= step.amount if burned.is_success else 0
             case "lumens":
-                network.post(network.envelope(payer, pay_lumens(receiver, text)))
+                self.post(network.envelope(self.payer, pay_lumens(receiver, step.text)))
             case "contract":
-                network.post(transfer(network, sender, HOLDING_CONTRACT, amount))
+                self.post(transfer(network, sender, HOLDING_CONTRACT, step.amount))
             case "sponsor":
-                wallets.append(Keypair.random())
-                sponsor_wallet(network, payer, wallets[-1])
-                network.post(network.bump(network.pay(sender, wallets[-1].public_key, text), payer))
-        if step % 30 == 0:
-            now = books(network.home, usdc, network.usdc_contract)
-            assert (now.lumens, now.usdc) == (TOTAL_LUMENS_STROOPS, issued)
-            assert all(now.sequences[address] >= before for address, before in highest.items())
-            highest = now.sequences
+                self.sponsor()
+            case "fault":
+                network.http.post("/control/faults", json={**FAULTS[step.sender % len(FAULTS)], "next": 1 + step.receiver % 3})
+
+    def post(self, envelope: TransactionEnvelope | FeeBumpTransactionEnvelope) -> None:
+        """Without waiting for what a fault will never let come."""
+        with suppress(httpx.RemoteProtocolError):
+            self.network.post_async(envelope)
+        self.network.close()
+
+    def sponsor(self) -> None:
+        wallet = Keypair.random()
+        self.network.http.delete("/control/faults")
+        sponsor_wallet(self.network, self.payer, wallet)
+        self.wallets.append(wallet)
+
+    def check(self) -> Books:
+        now = books(self.network.home, self.usdc, self.network.usdc_contract)
+        assert (now.lumens, now.usdc) == (TOTAL_LUMENS_STROOPS, self.issued)
+        assert all(now.sequences[address] >= before for address, before in self.highest.items())
+        self.highest = now.sequences
+        return now
+
+
+@pytest.fixture(scope="module")
+def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
+    network = Network(tmp_path_factory.mktemp("sandbox"))
+    yield Traffic(network)
     network.kill()
-    final = books(network.home, usdc, network.usdc_contract)
-    assert (final.lumens, final.usdc) == (TOTAL_LUMENS_STROOPS, issued)
-    assert issued > final.held_by_contracts > 0
-    network.start()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(steps=STEPS)
+def test_random_traffic_under_faults_conserves_lumens_usdc_and_order(traffic: Traffic, steps: list[Step]) -> None:
+    for step in steps:
+        traffic.take(step)
+    traffic.network.http.delete("/control/faults")
+    traffic.check()
+
+
+def test_the_books_are_the_same_after_a_kill(traffic: Traffic) -> None:
+    for action in ("faucet", "contract", "bump"):
+        traffic.take(Step(action, 0, 0, 10**7))
+    before = traffic.check()
+    traffic.network.kill()
+    traffic.network.start()
+    assert traffic.check() == before
+    assert before.held_by_contracts > 0
