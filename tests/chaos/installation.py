@@ -1,0 +1,191 @@
+"""An installation under attack: its worker is started again whenever it dies, and in the end books, chain and orders must agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
+from temporalio.client import WorkflowExecutionStatus
+
+from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, request_withdrawal
+from offerhub.domain.withdrawals import AddressKind, Destination
+from offerhub.storage.users import UserRecord
+from tests.chaos.cases import FOLDER_VARIABLE, CaseFolder
+from tests.e2e.rig import Rig, acting
+
+PATIENCE_S = 110.0
+PROGRAM = ("-m", "tests.chaos.worker_with_faults")
+QUIET_S = 60.0
+
+
+@dataclass
+class Installation(Rig):
+    program: tuple[str, ...] = PROGRAM
+    patience_s: float = PATIENCE_S
+    deaths: int = 0
+    parties: list[UserRecord] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.cases = CaseFolder(self.folder / "chaos")
+        self.settings[FOLDER_VARIABLE] = str(self.cases.folder)
+
+    async def until(self, condition: Callable[[], Awaitable[Any]], timeout_s: float = 0.0) -> Any:
+        return await super().until(condition, max(timeout_s, self.patience_s))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Installation]:
+        """With a worker that somebody starts again each time it dies."""
+        self.worker = self.spawn_worker()
+        keeping = asyncio.create_task(self._keep_alive())
+        try:
+            yield self
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+            await self.close()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            assert self.worker is not None
+            if self.worker.poll() is not None:
+                self.deaths += 1
+                self.worker = self.spawn_worker()
+            await asyncio.sleep(0.05)
+
+    async def party(self) -> UserRecord:
+        user = await self.user()
+        self.parties.append(user)
+        return user
+
+    async def fault(self, kind: str, **settings: object) -> str:
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(f"{self.sandbox.url}/control/faults", json={"kind": kind, **settings})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def fired(self, fault_id: str) -> int:
+        async with httpx.AsyncClient() as client:
+            board = (await client.get(f"{self.sandbox.url}/control/faults")).raise_for_status().json()
+        return next(int(fault["fired"]) for fault in [*board["active"], *board["spent"]] if fault["id"] == fault_id)
+
+    async def heal(self, fault_id: str = "") -> None:
+        async with httpx.AsyncClient() as client:
+            path = f"/control/faults/{fault_id}" if fault_id else "/control/faults"
+            (await client.delete(f"{self.sandbox.url}{path}")).raise_for_status()
+
+    async def pass_time(self, seconds: int) -> None:
+        """The network's clock jumps, and a ledger closes after that."""
+        async with httpx.AsyncClient() as client:
+            (await client.post(f"{self.sandbox.url}/control/clock/advance", json={"seconds": seconds})).raise_for_status()
+            (await client.post(f"{self.sandbox.url}/control/ledger", json={"close": 1})).raise_for_status()
+
+    async def payee(self) -> str:
+        """An account outside that can receive USDC."""
+        keypair = Keypair.random()
+        async with httpx.AsyncClient() as client:
+            (await client.get(self.sandbox.environment["FRIENDBOT_URL"], params={"addr": keypair.public_key})).raise_for_status()
+        horizon = Server(self.sandbox.url)
+        source = await asyncio.to_thread(horizon.load_account, keypair.public_key)
+        builder = TransactionBuilder(source, self.sandbox.environment["NETWORK_PASSPHRASE"], base_fee=10_000)
+        trust = builder.append_change_trust_op(Asset("USDC", self.sandbox.environment["USDC_ISSUER"])).set_timeout(60).build()
+        trust.sign(keypair)
+        await asyncio.to_thread(horizon.submit_transaction, trust)
+        return keypair.public_key
+
+    async def accept_withdrawal(self, user: UserRecord, address: str, amount_stroops: int) -> AcceptedWithdrawal:
+        wanted = RequestWithdrawal(user.id, amount_stroops)
+        there = Destination(address, AddressKind.ACCOUNT, exists=True, is_authorized=True, room_stroops=2**62)
+        async with self.database.transaction(acting()) as transaction:
+            return await request_withdrawal(transaction, wanted, there, 1)
+
+    async def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
+        async with self.database.reading() as reader:
+            return [dict(row) for row in await reader.rows(text(query), **values)]
+
+    # What must be true in the end
+
+    async def assert_settled(self) -> None:
+        """Nothing under way is left, and books, chain and attempts tell one and the same story."""
+        await self.until(self._is_quiet, QUIET_S)
+        await self._assert_one_application_per_intent()
+        await self._assert_chain_knows_no_more()
+        await self.assert_books_equal_chain(*self.parties)
+        await self._assert_books_balance()
+        assert self.cases.violations() == []
+
+    async def _is_quiet(self) -> bool:
+        left = await self.rows(
+            """SELECT (SELECT count(*) FROM workflow_messages WHERE dispatched_at IS NULL)
+                    + (SELECT count(*) FROM operations WHERE status NOT IN ('SUCCEEDED', 'FAILED'))
+                    + (SELECT count(*) FROM attempts WHERE state IN ('SIGNED', 'SUBMITTED', 'UNKNOWN'))
+                    + (SELECT count(*) FROM source_leases) AS number"""
+        )
+        return int(left[0]["number"]) == 0 and await self._verbs_running() == 0
+
+    async def _verbs_running(self) -> int:
+        """Workflows that should have ended: all but the installation's own and the orders that are still open."""
+        closed = {f"order/{row['id']}" for row in await self.rows("SELECT id FROM orders WHERE state = 'CLOSED'")}
+        client = await self.temporal()
+        described = [one async for one in client.list_workflows() if one.status is WorkflowExecutionStatus.RUNNING]
+        singletons = ("WalletStock", "Deposits", "Reconciliation")
+        return sum(one.workflow_type not in singletons and (one.workflow_type != "Order" or one.id in closed) for one in described)
+
+    async def _assert_one_application_per_intent(self) -> None:
+        attempts = await self.rows("SELECT intent_id, inner_hash, source, state, ledger FROM attempts")
+        applied = Counter[str]()
+        for attempt in attempts:
+            record = await self._transaction(attempt["inner_hash"])
+            in_ledger = attempt["state"] in ("CONFIRMED", "REJECTED")
+            assert (record is not None) == in_ledger, attempt
+            if record is not None:
+                assert (bool(record["successful"]), record["ledger"]) == (attempt["state"] == "CONFIRMED", attempt["ledger"]), attempt
+                applied[attempt["intent_id"]] += record["successful"]
+        finished = "SELECT transaction_hashes FROM operations WHERE status = 'SUCCEEDED'"
+        assert all(row["transaction_hashes"] for row in await self.rows(finished))
+        assert set(applied.values()) <= {0, 1}, [intent for intent, number in applied.items() if number > 1]
+
+    async def _assert_chain_knows_no_more(self) -> None:
+        """Everything our accounts ever sent is an attempt we know of: nothing was signed behind the books' back."""
+        known = Counter(row["source"] for row in await self.rows("SELECT source FROM attempts WHERE state IN ('CONFIRMED', 'REJECTED')"))
+        for row in await self.rows("SELECT public_key FROM wallets WHERE state = 'READY' AND kind <> 'FEE'"):
+            assert await self._sent_by(row["public_key"]) == known[row["public_key"]], row["public_key"]
+
+    async def _assert_books_balance(self) -> None:
+        assert await self.rows("SELECT posting_id FROM ledger_entries GROUP BY posting_id HAVING sum(amount) <> 0") == []
+        drifted = """SELECT b.account FROM account_balances b LEFT JOIN ledger_entries e USING (account)
+                     GROUP BY b.account, b.balance HAVING b.balance <> coalesce(sum(e.amount), 0)"""
+        assert await self.rows(drifted) == []
+        assert await self.rows("SELECT account FROM account_balances WHERE account LIKE 'transit:%' AND balance <> 0") == []
+        for escrow in await self.rows("SELECT id, contract_id FROM escrows WHERE contract_id IS NOT NULL"):
+            assert await self.balance(f"escrow:{escrow['id']}") == await self.in_contract(escrow["contract_id"])
+
+    async def _transaction(self, inner_hash: str) -> dict[str, Any] | None:
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(f"{self.sandbox.url}/transactions/{inner_hash}")
+        return None if answer.status_code == 404 else dict(answer.raise_for_status().json())
+
+    async def _sent_by(self, account: str) -> int:
+        async with httpx.AsyncClient() as client:
+            url = f"{self.sandbox.url}/accounts/{account}/transactions"
+            answer = (await client.get(url, params={"limit": 200, "include_failed": "true"})).raise_for_status().json()
+        return sum(record["source_account"] == account for record in answer["_embedded"]["records"])
+
+
+async def together(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """All at once; the first failure ends the rest."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_run(one)) for one in work]
+    return [task.result() for task in tasks]
+
+
+async def _run(work: Awaitable[Any]) -> Any:
+    return await work

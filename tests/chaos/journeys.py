@@ -1,0 +1,42 @@
+"""The ways through the product that reach every verb, and every activity on its way, the refusals included."""
+
+from __future__ import annotations
+
+from offerhub.domain import ledger
+from tests.chaos.installation import Installation
+
+AMOUNT = 250_000_000
+WITHDRAWN = 40_000_000
+
+
+async def life(installation: Installation) -> None:
+    """Deposit, order, escrow, release; then the seller takes money out."""
+    buyer, seller = await installation.party(), await installation.party()
+    await installation.deposit(buyer, AMOUNT)
+    order = await installation.order(buyer, seller, AMOUNT)
+    await installation.funded(order.id)
+    await installation.succeeded(await installation.accept_release(order.id))
+    assert (await installation.read_order(order.id)).state == "CLOSED"
+    payee = await installation.payee()
+    taken = await installation.accept_withdrawal(seller, payee, WITHDRAWN)
+    await installation.succeeded(taken)
+    assert await installation.on_chain(payee) == WITHDRAWN
+
+
+async def refusals(installation: Installation) -> None:
+    """The chain says no to a funding and to a withdrawal: the money is where it was, and the next try goes through."""
+    buyer, seller = await installation.party(), await installation.party()
+    await installation.deposit(buyer, AMOUNT)
+    payee = await installation.payee()
+    await installation.fault("refuse_transaction", code="op_line_full", account=payee, next=1)
+    refused = await installation.finished(await installation.accept_withdrawal(buyer, payee, WITHDRAWN))
+    assert refused.status == "FAILED"
+    assert await installation.balance(ledger.available(buyer.id)) == AMOUNT
+    order = await installation.order(buyer, seller, AMOUNT)
+    await installation.succeeded(await installation.accept_escrow(order.id))
+    await installation.fault("refuse_transaction", code="function_trapped", account=str(buyer.public_key), next=1)
+    refused = await installation.finished(await installation.accept_funding(order.id))
+    assert refused.status == "FAILED"
+    assert await installation.balance(ledger.reserved(buyer.id)) == AMOUNT
+    await installation.succeeded(await installation.accept_funding(order.id))
+    await installation.succeeded(await installation.accept_release(order.id))

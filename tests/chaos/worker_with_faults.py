@@ -1,0 +1,181 @@
+"""``worker.py`` as it is, with sabotage around every activity: the program `python -m tests.chaos.worker_with_faults`.
+
+It also watches a rule of the house: nobody waits for the network while a database transaction is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import temporalio.service
+from redis.asyncio import Redis
+from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
+
+import worker
+from offerhub.domain.context import Context
+from offerhub.storage.unit_of_work import Database, Transaction
+from tests.chaos.cases import FOLDER_VARIABLE, CaseFolder, Mode, Place
+
+Run = Callable[[], Awaitable[Any]]
+# An activity that may take longer than this never ends by itself: it is interrupted where another would have ended.
+ENDLESS = timedelta(hours=1)
+INTERRUPTED_AFTER_S = 2.0
+LATE_S = 3.0
+_in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
+
+
+class Sabotaged(Exception):
+    pass
+
+
+class Sabotage(Interceptor):
+    def __init__(self, folder: CaseFolder) -> None:
+        self._folder = folder
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _Saboteur(next, self._folder)
+
+
+class _Saboteur(ActivityInboundInterceptor):
+    def __init__(self, inner: ActivityInboundInterceptor, folder: CaseFolder) -> None:
+        super().__init__(inner)
+        self._folder = folder
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        info = activity.info()
+        place = Place(str(info.workflow_type), info.activity_type, _action(input))
+        mode = self._folder.claim(place)
+
+        async def run() -> Any:
+            return await super(_Saboteur, self).execute_activity(input)
+
+        match mode:
+            case None:
+                return await run()
+            case Mode.FAIL_BEFORE:
+                raise Sabotaged("before it began")
+            case Mode.FAIL_AFTER:
+                await _to_its_end(run)
+                raise Sabotaged("after it was done")
+            case Mode.TIME_OUT_AFTER:
+                result = await _to_its_end(run)
+                await asyncio.sleep(_patience_s() + LATE_S)
+                return result
+            case Mode.TWICE:
+                await _to_its_end(run)
+                return await run()
+            case Mode.TWO_AT_ONCE:
+                first, second = await asyncio.gather(run(), run(), return_exceptions=True)
+                return _either(first, second)
+            case Mode.KILL_BEFORE:
+                _die()
+            case Mode.KILL_AFTER:
+                await _to_its_end(run)
+                _die()
+            case Mode.HOLD_BEFORE:
+                await self._held(place, mode)
+                return await run()
+            case Mode.HOLD_AFTER:
+                result = await run()
+                await self._held(place, mode)
+                return result
+
+    async def _held(self, place: Place, mode: Mode) -> None:
+        marker = self._folder.hold(place, mode)
+        while marker.exists():
+            await asyncio.sleep(0.02)
+
+
+def _action(input: ExecuteActivityInput) -> str:  # noqa: A002
+    """Intents are called ``<operation>/<action>[:<milestone>]`` or ``<kind>/<account>/<action>``."""
+    intent_id = next((str(argument.intent_id) for argument in input.args if hasattr(argument, "intent_id")), "")
+    return intent_id.rpartition("/")[2].partition(":")[0]
+
+
+def _patience_s() -> float:
+    info = activity.info()
+    limits = [limit for limit in (info.heartbeat_timeout, info.start_to_close_timeout) if limit]
+    return min(limits).total_seconds()
+
+
+async def _to_its_end(run: Run) -> Any:
+    whole = activity.info().start_to_close_timeout
+    if whole is None or whole < ENDLESS:
+        return await run()
+    running = asyncio.ensure_future(run())
+    await asyncio.wait([running], timeout=INTERRUPTED_AFTER_S)
+    if running.done():
+        return running.result()
+    running.cancel()
+    return (await asyncio.gather(running, return_exceptions=True))[0]
+
+
+def _either(first: object, second: object) -> object:
+    """Of two that ran at once one may have found the other's work done; what counts is that no harm came of it."""
+    for result in (first, second):
+        if not isinstance(result, BaseException):
+            return result
+    assert isinstance(first, BaseException)
+    raise first
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _watch_transactions(folder: CaseFolder) -> None:
+    """Whoever calls the network inside a transaction is reported to the test."""
+    original = Database.transaction
+
+    @asynccontextmanager
+    async def transaction(self: Database, context: Context) -> AsyncIterator[Transaction]:
+        async with original(self, context) as opened:
+            token = _in_transaction.set(True)
+            try:
+                yield opened
+            finally:
+                _in_transaction.reset(token)
+
+    Database.transaction = transaction  # type: ignore[method-assign]
+    watched: list[tuple[type, str]] = [
+        (httpx.AsyncClient, "send"),
+        (Redis, "execute_command"),
+        (temporalio.service._BridgeServiceClient, "_rpc_call"),
+    ]
+    for owner, name in watched:
+        setattr(owner, name, _watched(getattr(owner, name), f"{owner.__name__}.{name}", folder))
+
+
+def _watched(original: Callable[..., Awaitable[Any]], name: str, folder: CaseFolder) -> Callable[..., Awaitable[Any]]:
+    async def call(*arguments: Any, **named: Any) -> Any:
+        if _in_transaction.get():
+            folder.violation(f"{name} inside a database transaction:\n{''.join(traceback.format_stack(limit=12))}")
+        return await original(*arguments, **named)
+
+    return call
+
+
+def main() -> None:
+    folder = CaseFolder(Path(os.environ[FOLDER_VARIABLE]))
+    _watch_transactions(folder)
+
+    def sabotaged_worker(*arguments: Any, interceptors: list[Interceptor], **named: Any) -> Worker:
+        return Worker(*arguments, interceptors=[Sabotage(folder), *interceptors], **named)
+
+    worker.Worker = sabotaged_worker  # type: ignore[misc,assignment]
+    worker.main()
+
+
+if __name__ == "__main__":
+    main()
