@@ -14,7 +14,10 @@ from workflows.details import StepProgress, steps_page
 
 # Raised by activities: the envelope in hand is worthless (the account's turn or its time is over); nothing was sent.
 START_OVER = "START_OVER"
+NETWORK_SAID_NO = "STELLAR_NETWORK_ERROR"
 VIA_TRUSTLESS = "trustless"
+# Each envelope that failed in a ledger has cost its fee; what fails this often for a passing reason has a lasting one.
+MOST_FAILURES_ON_LEDGER = 5
 OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset", Action.PAY_OUT})
 
 
@@ -42,15 +45,17 @@ class Walk:
     async def carry_out(self, step: PlannedStep) -> StepOutcome:
         """Return when the step is applied, raise ``StepRefused`` when it never will be. A dead envelope is followed by a new one."""
         shown = self._shown(step)
+        failures = 0
         try:
             while True:
                 outcome = await self._try(step, shown)
+                failures += 1 if outcome.ledger else 0
                 if outcome.status is StepStatus.APPLIED:
                     self._tell(shown, "applied")
                     self.outcomes.append(outcome)
                     return outcome
-                if outcome.status is StepStatus.REFUSED:
-                    raise StepRefused(outcome.code, outcome.reason, {"transactionHash": outcome.inner_hash})
+                if outcome.status is StepStatus.REFUSED or failures >= MOST_FAILURES_ON_LEDGER:
+                    raise StepRefused(outcome.code or NETWORK_SAID_NO, outcome.reason, {"transactionHash": outcome.inner_hash})
                 self._tell(shown, "once more, with a new envelope", outcome.reason)
         except StepRefused as refused:
             self._tell(shown, "refused", refused.message)

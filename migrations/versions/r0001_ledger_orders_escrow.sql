@@ -157,6 +157,7 @@ CREATE TABLE operations (
     finished_at        timestamptz
 );
 CREATE INDEX operations_resource ON operations (resource_id, id);
+CREATE INDEX operations_in_flight ON operations (created_at) WHERE status IN ('PENDING', 'RUNNING');
 -- Two operations never work on the same thing at once.
 CREATE UNIQUE INDEX operations_one_in_flight ON operations (resource_id) WHERE status IN ('PENDING', 'RUNNING');
 
@@ -174,6 +175,7 @@ CREATE TABLE workflow_messages (
     dispatched_at timestamptz
 );
 CREATE INDEX workflow_messages_pending ON workflow_messages (priority, id) WHERE dispatched_at IS NULL;
+CREATE INDEX workflow_messages_operation ON workflow_messages ((payload ->> 'operation_id')) WHERE payload ->> 'operation_id' <> '';
 
 CREATE TABLE idempotency_keys (
     caller_id    text NOT NULL,

@@ -62,6 +62,14 @@ _SUPERSEDED = text(
       AND w.payload ->> 'operation_id' = ''
     """
 )
+# Somebody ended the workflow, or Temporal lost it: what it was told is told again. One that still runs knows the operation already.
+_TELL_AGAIN = text(
+    """
+    UPDATE workflow_messages m SET dispatched_at = NULL, claimed_until = NULL FROM operations p
+    WHERE p.status IN ('PENDING', 'RUNNING') AND p.created_at < :told_before AND m.payload ->> 'operation_id' = p.id
+      AND m.dispatched_at < :told_before
+    """
+)
 _DISPATCHED = text("UPDATE workflow_messages SET dispatched_at = :now WHERE id = ANY(:ids)")
 
 # Longer than a delivery takes; a dispatcher that died delays its messages by this.
@@ -151,6 +159,11 @@ async def claim_messages(transaction: Transaction, priorities: tuple[int, int], 
 async def give_back(transaction: Transaction, message_ids: list[int]) -> None:
     """These could not be delivered; anybody may try them at once."""
     await transaction.run(_GIVE_BACK, ids=message_ids)
+
+
+async def tell_again(transaction: Transaction, after: timedelta) -> int:
+    """Put the messages of operations that are still in flight this long after they were told back into the outbox."""
+    return await transaction.run(_TELL_AGAIN, told_before=transaction.now - after)
 
 
 async def mark_dispatched(transaction: Transaction, message_ids: list[int]) -> None:
