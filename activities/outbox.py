@@ -12,9 +12,10 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from offerhub.commands.operations import look_at_order
+from offerhub.commands.reconciliation import RECONCILIATION_WORKFLOW
 from offerhub.commands.withdrawals import WITHDRAWAL_WORKFLOW
 from offerhub.domain.context import Context
-from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView, WithdrawalInput
+from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView, ReconciliationInput, WithdrawalInput
 from offerhub.domain.states import OrderState
 from offerhub.storage import operations
 from offerhub.storage.operations import PendingMessage
@@ -105,6 +106,9 @@ class Dispatcher:
         if message.workflow == WITHDRAWAL_WORKFLOW:
             await self._start_withdrawal(message)
             return
+        if message.workflow == RECONCILIATION_WORKFLOW:
+            await self._start_reconciliation(message)
+            return
         payload = OrderMessage(**message.payload)
         if message.priority == BACKGROUND_PRIORITY:
             async with self._database.reading() as reader:
@@ -134,6 +138,18 @@ class Dispatcher:
             task_queue=ORDERS_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=start.summary,
+            rpc_timeout=_RPC_TIMEOUT,
+        )
+
+    async def _start_reconciliation(self, message: PendingMessage) -> None:
+        start = ReconciliationInput(**message.payload)
+        await self._client.start_workflow(
+            message.workflow,
+            start,
+            id=message.workflow_id,
+            task_queue=ORDERS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"Books and chain compared, on demand · {start.run_id}",
             rpc_timeout=_RPC_TIMEOUT,
         )
 

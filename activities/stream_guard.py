@@ -34,7 +34,7 @@ class StreamGuard:
         position = ledger_of(stream.cursor)
         if root.elder_ledger > position:
             raise StreamHalted(
-                f"History gap: payments are read up to ledger {position}, but this Horizon's history begins with ledger {root.elder_ledger}."
+                f"History gap: payments are read up to ledger {position}, but this Horizon only knows ledgers from {root.elder_ledger} on."
             )
         latest = await self._horizon.ledger(root.history_ledger)
         return Anchor(latest.sequence, latest.hash)

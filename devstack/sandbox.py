@@ -53,6 +53,7 @@ def server_environment(port: int, described: dict[str, Any]) -> dict[str, str]:
         "HORIZON_URL": base,
         "FRIENDBOT_URL": f"{base}/friendbot",
         "SANDBOX_CONTROL_URL": f"{base}/control",
+        "STELLAR_RPC_URL": f"{base}{described['rpcUrl']}",
         "USDC_ISSUER": described["usdc"]["issuer"],
         "TRUSTLESS_WORK_URL": f"{base}/trustless-work",
         "TRUSTLESS_WORK_API_KEY": escrow["apiKey"],

@@ -57,12 +57,17 @@ class Settings(BaseSettings):
     trustless_work_wasm_hash: str = ""
     trustless_work_fee_address: str = ""
     trustless_work_requests_per_minute: int = Field(default=50, ge=0)
+    # Without a Stellar RPC server the balances of escrow contracts are not reconciled: Horizon does not show them.
+    stellar_rpc_url: str = ""
 
     platform_fee_bps: int = Field(default=0, ge=0, le=9_900)
     platform_signers: int = Field(default=4, ge=1, le=100)
     wallet_stock: int = Field(default=19, ge=1, le=10_000)
     # A withdrawal costs us a network fee, so dust is not paid out. A decimal amount of USDC.
     min_withdrawal: str = "0.01"
+    reconciliation_minutes: int = Field(default=60, ge=0, le=1_440)
+    # Below this many spendable XLM, an account of the platform raises an alert before it stops anything.
+    platform_low_xlm: int = Field(default=50, ge=0)
     max_fee_stroops: int = Field(default=20_000_000, ge=100)
     outbox_background_per_second: int = Field(default=10, ge=1)
 

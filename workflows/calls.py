@@ -23,6 +23,8 @@ from offerhub.domain.messages import (
     PlannedStep,
     PlatformAccount,
     Prepared,
+    ReconciliationPage,
+    ReconciliationSummary,
     Refusal,
     SignedAttempt,
     StepOutcome,
@@ -47,6 +49,7 @@ _SIGNING_S = 10
 _HEARTBEAT = timedelta(seconds=8)
 # A signed envelope is only good for minutes: after this, asking the chain what became of it is the better use of time.
 _SENDING_LIMIT = timedelta(minutes=2)
+_PAGE_LIMIT = timedelta(minutes=10)
 
 
 async def look_at_order(order_id: str) -> OrderView:
@@ -151,6 +154,33 @@ async def follow_payments() -> str:
         summary="every payment of the network, credited as it closes",
     )
     return result
+
+
+async def accept_payments_gap(note: str) -> str:
+    return await _remote("accept_payments_gap", note, str, STREAMS_QUEUE, "go on after a gap in the history")
+
+
+async def begin_reconciliation(run_id: str) -> None:
+    await _remote("begin_reconciliation", run_id, type(None), STREAMS_QUEUE, f"begin {run_id}")
+
+
+async def reconcile_page(page: ReconciliationPage) -> str:
+    """A page has a hundred questions to the network and looks again at whatever moves."""
+    result: str = await workflow.execute_activity(
+        "reconcile_page",
+        page,
+        result_type=str,
+        task_queue=STREAMS_QUEUE,
+        start_to_close_timeout=_PAGE_LIMIT,
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_FOR_EVER,
+        summary=f"{page.part} after {page.after}" if page.after else page.part,
+    )
+    return result
+
+
+async def finish_reconciliation(run_id: str) -> ReconciliationSummary:
+    return await _remote("finish_reconciliation", run_id, ReconciliationSummary, STREAMS_QUEUE, f"finish {run_id}")
 
 
 async def make_platform_accounts() -> list[PlatformAccount]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from workflows import calls
 
@@ -18,3 +19,12 @@ class DepositsWorkflow:
         workflow.set_current_details("Following the payments stream. The activity's heartbeat shows the position.")
         await calls.follow_payments()
         workflow.continue_as_new()
+
+    @workflow.signal
+    async def accept_gap(self, note: str) -> None:
+        """A person decides to go on although a part of the history cannot be read; says who and why in ``note``."""
+        try:
+            result = await calls.accept_payments_gap(note)
+        except ActivityError as error:
+            result = f"The gap was not accepted: {error.cause}"
+        workflow.set_current_details(f"{result} Following the payments stream.")

@@ -1,4 +1,4 @@
-"""Runs of the reconciliation: asked for, written down page by page, told of. Nothing here changes a balance but a missed deposit's credit."""
+"""Runs of the reconciliation: asked for, written down page by page, told of. The only balances changed are credits of missed deposits."""
 
 from __future__ import annotations
 

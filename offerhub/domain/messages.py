@@ -14,6 +14,7 @@ CUSTODY_QUEUE = "custody"
 STREAMS_QUEUE = "streams"
 DEPOSITS_WORKFLOW_ID = "deposits"
 WALLET_STOCK_WORKFLOW_ID = "wallet-stock"
+RECONCILIATION_WORKFLOW_ID = "reconciliation"
 
 
 @dataclass(frozen=True)

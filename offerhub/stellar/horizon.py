@@ -1,4 +1,4 @@
-"""A thin client of the Horizon API: nine endpoints, typed answers, and no guess about what an error means for a transaction."""
+"""A thin client of the Horizon API: a few endpoints, typed answers, and no guess about what an error means for a transaction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.stellar.event_stream import read_events
 from offerhub.stellar.horizon_records import (
     AccountRecord,
+    ClaimableBalance,
     Json,
     LedgerRecord,
     Lookup,
@@ -23,6 +24,7 @@ from offerhub.stellar.horizon_records import (
     RootRecord,
     SubmitAnswer,
     read_account,
+    read_claimable_balance,
     read_ledger,
     read_page,
     read_payment,
@@ -30,7 +32,7 @@ from offerhub.stellar.horizon_records import (
     read_sequence_use,
     read_transaction,
 )
-from offerhub.stellar.network import StellarNetwork
+from offerhub.stellar.network import USDC_CODE, StellarNetwork
 from offerhub.stellar.submit_answer import read_submit_answer
 
 PAGE_RECORDS = 200
@@ -109,6 +111,18 @@ class Horizon:
         """Every payment record of a transaction; one transaction holds at most 100 operations, so one page is all."""
         answer = await self._get(f"/transactions/{transaction_hash}/payments", {"limit": str(PAGE_RECORDS)})
         return _shaped(read_page, answer.json)
+
+    async def account_payments(self, address: str, cursor: str, limit: int = PAGE_RECORDS) -> list[PaymentRecord]:
+        """One page of an account's own payments, newest first; ``cursor`` is empty for the first."""
+        parameters = {"limit": str(limit), "join": "transactions", "order": "desc"} | ({"cursor": cursor} if cursor else {})
+        answer = await self._get(f"/accounts/{address}/payments", parameters, may_be_missing=True)
+        return [] if answer.json is None else [_shaped(read_payment, record) for record in _shaped(read_page, answer.json)]
+
+    async def claimable_usdc(self, claimant: str) -> list[ClaimableBalance]:
+        """The oldest claimable balances of USDC that this account might claim: they are in no payment record until it does."""
+        parameters = {"claimant": claimant, "asset": f"{USDC_CODE}:{self._network.usdc_issuer}", "limit": str(PAGE_RECORDS)}
+        answer = await self._get("/claimable_balances", parameters)
+        return [_shaped(read_claimable_balance, record) for record in _shaped(read_page, answer.json)]
 
     async def payments_page(self, cursor: str, limit: int = PAGE_RECORDS) -> list[PaymentRecord]:
         answer = await self._get("/payments", {"cursor": cursor, "limit": str(limit), "join": "transactions", "order": "asc"})

@@ -103,6 +103,12 @@ class PaymentRecord:
 
 
 @dataclass(frozen=True)
+class ClaimableBalance:
+    id: str
+    amount_stroops: int
+
+
+@dataclass(frozen=True)
 class SubmitAnswer:
     """Only ``record`` is final. Everything else is kept for the operator and says nothing about the transaction's fate."""
 
@@ -190,6 +196,10 @@ def read_page(body: object) -> list[Json]:
 
 def read_payment(body: object) -> PaymentRecord:
     return PaymentRecord(paging_token=text(body, "paging_token"), body=_object(body))
+
+
+def read_claimable_balance(body: object) -> ClaimableBalance:
+    return ClaimableBalance(text(body, "id"), amount(body, "amount"))
 
 
 def text(body: object, name: str) -> str:

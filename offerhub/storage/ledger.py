@@ -51,8 +51,7 @@ _LOCK = text("SELECT account, balance FROM account_balances WHERE account = ANY(
 class UserBalance:
     """One user's books, in stroops.
 
-    ``in_escrow`` is what his orders as buyer hold in contracts, ``in_transit`` what his withdrawals hold. On the chain his wallet has
-    all of it but ``in_escrow``.
+    ``in_escrow`` is what his orders as buyer hold in contracts, ``in_transit`` what his withdrawals hold.
     """
 
     available: int
@@ -60,6 +59,11 @@ class UserBalance:
     in_escrow: int
     in_transit: int
     updated_at: datetime | None = None
+
+    @property
+    def in_wallet(self) -> int:
+        """What his account has on the chain while nothing is moving."""
+        return self.available + self.reserved + self.in_transit
 
 
 async def post(transaction: Transaction, posting: Posting) -> dict[str, int] | None:
@@ -141,6 +145,14 @@ _DRIFT = text(
 )
 
 
+_COUNT = text("SELECT count(*) AS accounts FROM account_balances")
+
+
 async def cache_drift(transaction: Transaction) -> list[tuple[str, int, int]]:
     """Accounts whose cached balance is not the sum of their entries: (account, cached, entries). Must be empty."""
     return [(row["account"], int(row["cached"]), int(row["entries"])) for row in await transaction.rows(_DRIFT)]
+
+
+async def count_accounts(transaction: Transaction) -> int:
+    row = await transaction.first(_COUNT)
+    return int(row["accounts"]) if row else 0

@@ -43,7 +43,8 @@ _FINDING = text(
         SELECT f.first_run_id FROM reconciliation_findings f
         WHERE f.run_id = (SELECT max(id) FROM reconciliation_runs WHERE status = 'COMPLETED' AND id < :run_id)
           AND f.kind = :kind AND f.resource_id = :resource_id
-          AND f.found - f.expected IS NOT DISTINCT FROM CAST(:found_stroops AS bigint) - CAST(:expected_stroops AS bigint)
+          AND (:kind = 'PLATFORM_ACCOUNT_LOW'
+               OR f.found - f.expected IS NOT DISTINCT FROM CAST(:found_stroops AS bigint) - CAST(:expected_stroops AS bigint))
     ), :run_id), :now)
     ON CONFLICT (run_id, kind, resource_id) DO NOTHING
     RETURNING first_run_id
@@ -51,7 +52,8 @@ _FINDING = text(
 )
 _FINDINGS = text(
     """
-    SELECT f.id, f.run_id, f.kind, f.resource_type, f.resource_id, f.user_id, f.expected, f.found, f.explanation, f.first_run_id, f.created_at
+    SELECT f.id, f.run_id, f.kind, f.resource_type, f.resource_id, f.user_id, f.expected, f.found, f.explanation, f.first_run_id,
+           f.created_at
     FROM reconciliation_findings f WHERE f.run_id = :run_id ORDER BY f.id LIMIT :limit
     """
 )
@@ -59,8 +61,9 @@ _FINISH = text(
     """
     UPDATE reconciliation_runs r SET status = 'COMPLETED', finished_at = :now, figures = coalesce((
         SELECT jsonb_object_agg(p.part, p.figures) FROM (
-            SELECT part, jsonb_build_object('checked', sum((figures->>'checked')\\:\\:int), 'inMotion', sum((figures->>'in_motion')\\:\\:int),
-                                            'notChecked', sum((figures->>'not_checked')\\:\\:int)) AS figures
+            SELECT part, jsonb_build_object('checked', sum(CAST(figures->>'checked' AS int)),
+                                            'inMotion', sum(CAST(figures->>'in_motion' AS int)),
+                                            'notChecked', sum(CAST(figures->>'not_checked' AS int))) AS figures
             FROM reconciliation_pages WHERE run_id = :id GROUP BY part) p), '{}')
     WHERE r.id = :id AND r.status <> 'COMPLETED'
     """

@@ -15,8 +15,9 @@ _GET = text("SELECT cursor, anchor_ledger, anchor_hash, halted_reason, halted_at
 _ADVANCE = text(
     """
     INSERT INTO stream_cursors (name, cursor, updated_at) VALUES (:name, :cursor, :now)
-    ON CONFLICT (name) DO UPDATE SET cursor = CAST(greatest(CAST(stream_cursors.cursor AS bigint), CAST(excluded.cursor AS bigint)) AS text),
-                                     updated_at = excluded.updated_at
+    ON CONFLICT (name) DO UPDATE SET
+        cursor = CAST(greatest(CAST(stream_cursors.cursor AS bigint), CAST(excluded.cursor AS bigint)) AS text),
+        updated_at = excluded.updated_at
     """
 )
 _ANCHOR = text("UPDATE stream_cursors SET anchor_ledger = :ledger, anchor_hash = :hash WHERE name = :name")
