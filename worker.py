@@ -1,7 +1,7 @@
 """Composition root of the worker: settings → adapters → activities → Temporal workers, one per role (``WORKER_ROLES``).
 
 Roles: ``orders`` (workflows, our books, Horizon, the outbox), ``trustless`` (Trustless Work), ``custody`` (the only one that reads the
-key-encryption key), ``streams`` (deposits and the event relay). One process may serve all of them.
+key-encryption key), ``streams`` (deposits, reconciliation and the event relay). One process may serve all of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from activities.deposits import DepositActivities
 from activities.envelope_check import EnvelopeCheck
 from activities.escrow import EscrowActivities
 from activities.failures import FailureInterceptor
+from activities.housekeeping import keep_house
 from activities.outbox import Dispatcher
+from activities.reconciliation import ReconciliationActivities
+from activities.schedules import schedule_reconciliation
 from activities.signing import SigningActivities, StockTarget
 from activities.temporal_server import connect
 from activities.wallets import WalletActivities
@@ -48,7 +51,9 @@ from offerhub.domain.messages import (
 )
 from offerhub.providers.budget import RequestBudget
 from offerhub.providers.trustless_work import Access, TrustlessWork
+from offerhub.reconciliation.run import Reconciler
 from offerhub.settings import Settings, load_settings
+from offerhub.stellar.contract_rpc import ContractRpc
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork, network_of
 from offerhub.storage.unit_of_work import EVENTS_WRITTEN, MESSAGES_WRITTEN, Database
@@ -58,17 +63,21 @@ from offerhub.telemetry.logs import configure, get_logger
 from workflows.deposits import DepositsWorkflow
 from workflows.escrow_funding import EscrowFundingWorkflow
 from workflows.order import OrderWorkflow
+from workflows.reconciliation import ReconciliationWorkflow
 from workflows.release import ReleaseWorkflow
 from workflows.wallet_stock import WalletStockWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
-# A third less CPU than asyncio's own loop: most of the work is small reads and writes.
+# Most of the work is small reads and writes, which uvloop does with less CPU than asyncio's own loop.
 if sys.platform == "win32":
     from asyncio import new_event_loop
 else:
     from uvloop import new_event_loop
 
-WORKFLOWS = [OrderWorkflow, EscrowFundingWorkflow, ReleaseWorkflow, WithdrawalWorkflow, WalletStockWorkflow, DepositsWorkflow]
+WORKFLOWS = [
+    *(OrderWorkflow, EscrowFundingWorkflow, ReleaseWorkflow, WithdrawalWorkflow),
+    *(WalletStockWorkflow, DepositsWorkflow, ReconciliationWorkflow),
+]
 # The workflow's own module is still reloaded and checked; our pure modules need not be.
 PASSED_THROUGH = ("offerhub", "workflows")
 STOP_PATIENCE = timedelta(seconds=20)
@@ -123,7 +132,10 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
         return CUSTODY_QUEUE, [signing.sign_step, signing.make_platform_accounts, signing.make_wallets]
     if role == "streams":
         deposits = DepositActivities(database, adapters.horizon, adapters.network)
-        return STREAMS_QUEUE, [deposits.open_payments_cursor, deposits.follow_payments]
+        runs = ReconciliationActivities(database, _reconciler(adapters))
+        streams: list[Callable[..., Any]] = [deposits.open_payments_cursor, deposits.follow_payments, deposits.accept_payments_gap]
+        streams += [runs.begin_reconciliation, runs.reconcile_page, runs.finish_reconciliation]
+        return STREAMS_QUEUE, streams
     books = BookActivities(database)
     chain = ChainActivities(database, adapters.horizon, adapters.network)
     wallets = WalletActivities(database, adapters.horizon, adapters.network, adapters.check, settings.wallet_stock)
@@ -133,6 +145,12 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
     withdrawals = WithdrawalActivities(database)
     activities += [withdrawals.begin_withdrawal, withdrawals.book_withdrawal, withdrawals.refuse_withdrawal]
     return ORDERS_QUEUE, activities
+
+
+def _reconciler(adapters: Adapters) -> Reconciler:
+    settings, network = adapters.settings, adapters.network
+    rpc = ContractRpc(settings.stellar_rpc_url, network, adapters.http) if settings.stellar_rpc_url else None
+    return Reconciler(adapters.database, adapters.horizon, network, rpc, settings.platform_low_xlm)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -190,7 +208,7 @@ async def _serve_role(role: str, client: Client, adapters: Adapters, stop: async
     stopping = asyncio.create_task(stop.wait())
     tasks = [asyncio.create_task(worker.run()), *(asyncio.create_task(work) for work in _beside(role, client, adapters))]
     try:
-        await _start_singletons(role, client)
+        await _start_singletons(role, client, timedelta(minutes=adapters.settings.reconciliation_minutes))
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:
             task.result()
@@ -205,17 +223,19 @@ async def _serve_role(role: str, client: Client, adapters: Adapters, stop: async
 
 def _beside(role: str, client: Client, adapters: Adapters) -> list[Coroutine[Any, Any, None]]:
     if role == "orders":
-        return [Dispatcher(adapters.database, client, adapters.nudges, adapters.settings.outbox_background_per_second).run()]
+        dispatcher = Dispatcher(adapters.database, client, adapters.nudges, adapters.settings.outbox_background_per_second)
+        return [dispatcher.run(), keep_house(adapters.database)]
     if role == "streams":
         return [Relay(adapters.database, adapters.redis, adapters.nudges).run()]
     return []
 
 
-async def _start_singletons(role: str, client: Client) -> None:
+async def _start_singletons(role: str, client: Client, reconciliation_every: timedelta) -> None:
     if role == "orders":
         await _start_once(client, WalletStockWorkflow.run, WALLET_STOCK_WORKFLOW_ID, "Platform accounts and wallet stock")
     if role == "streams":
         await _start_once(client, DepositsWorkflow.run, DEPOSITS_WORKFLOW_ID, "Deposits from the payments stream")
+        await schedule_reconciliation(client, reconciliation_every)
 
 
 async def _keep(role: str, client: Client, adapters: Adapters, stop: asyncio.Event) -> None:
