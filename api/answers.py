@@ -43,9 +43,13 @@ def ok(data: object) -> Response:
     return Answer(200, success(data)).response()
 
 
-def at_top_level(data: Mapping[str, Any]) -> Response:
+def bare(data: Mapping[str, Any]) -> dict[str, Any]:
     """For the resources that existing clients read bare: the same fields beside ``data`` and inside it."""
-    return Answer(200, {**data, **success(data)}).response()
+    return {**data, **success(data)}
+
+
+def at_top_level(data: Mapping[str, Any]) -> Response:
+    return Answer(200, bare(data)).response()
 
 
 def page(rows: Sequence[Row], limit: int, present: Callable[[Row], Mapping[str, Any]], id_field: str = "id") -> Response:

@@ -14,6 +14,7 @@ from api import problems
 from api.auth import Caller, Keyring
 from offerhub.domain.context import Context
 from offerhub.settings import Settings
+from offerhub.stellar.destinations import Destinations
 from offerhub.storage.unit_of_work import Database
 from offerhub.stream.hub import Hub
 from offerhub.stream.nudges import Nudges
@@ -34,6 +35,7 @@ class Services:
     nudges: Nudges
     hub: Hub
     keyring: Keyring
+    destinations: Destinations
 
 
 @dataclass(frozen=True)

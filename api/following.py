@@ -6,17 +6,40 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from api import idempotency, present, problems
-from api.answers import API_PREFIX, Answer, success
+from api.answers import API_PREFIX, Answer, bare, success
 from api.call import Call
-from offerhub.commands.order_facts import Accepted
-from offerhub.storage import operations, orders
+from offerhub.storage import operations, orders, withdrawals
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
 
 # The poll is for the time Redis or the relay is away; normally the hub hears of the outcome first.
 _POLL_S = 1.0
+
+
+class Accepted(Protocol):
+    """What a command answers whose work the chain has to do."""
+
+    @property
+    def resource(self) -> Any: ...  # noqa: ANN401 - a record that the resource's own functions read and show
+
+    @property
+    def operation(self) -> OperationRecord: ...
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What operations are about: how one is read and shown, and the path below which it is found."""
+
+    path: str
+    read: Callable[[Transaction, str], Awaitable[Any]]
+    show: Callable[[Any], dict[str, Any]]
+
+
+ORDER = Resource("orders", orders.get, lambda order: success(present.order(order)))
+WITHDRAWAL = Resource("withdrawals", withdrawals.get, lambda withdrawal: bare(present.withdrawal(withdrawal)))
 
 
 @dataclass(frozen=True)
@@ -25,34 +48,54 @@ class Command:
 
     accept: Callable[[Transaction], Awaitable[Accepted]]
     status_when_done: int = 200
+    about: Resource = ORDER
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Resource and operation at one moment."""
+
+    about: Resource
+    record: Any
+    operation: OperationRecord
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {**self.about.show(self.record), "operation": present.operation(self.operation)}
 
 
 async def run_operation(call: Call, command: Command) -> Answer:
-    """The whole of ``api.md`` §3 for an order's operation."""
+    """The whole of ``api.md`` §3."""
 
     async def work(transaction: Transaction) -> Answer:
-        return _promise(await command.accept(transaction))
+        accepted = await command.accept(transaction)
+        return _promise(_Known(command.about, accepted.resource, accepted.operation))
 
     answer = await idempotency.run(call, work, idempotency.WEEK)
+    return await follow(call, answer, command.about, command.status_when_done)
+
+
+async def follow(call: Call, answer: Answer, about: Resource, status_when_done: int) -> Answer:
+    """The outcome of a promise, or the promise as it stands when the caller's patience ends; any other answer as it is."""
     if answer.operation_id is None:
         return answer
-    known = await _wait(call, answer.operation_id)
+    known = await _wait(call, answer.operation_id, about)
     if known is None or known.operation.finished_at is None:
         return replace(_promise(known), replayed=answer.replayed) if known else answer
-    outcome = _outcome(call, known, command.status_when_done)
+    outcome = _outcome(call, known, status_when_done)
     await idempotency.make_final(call, answer.operation_id, outcome)
     return replace(outcome, replayed=answer.replayed)
 
 
-async def _wait(call: Call, operation_id: str) -> Accepted | None:
-    """Order and operation as they are when the operation is finished or the caller's patience ends. No connection is held meanwhile."""
+async def _wait(call: Call, operation_id: str, about: Resource) -> _Known | None:
+    """Resource and operation as they are when the operation is finished or the caller's patience ends. No connection is held meanwhile."""
     loop = asyncio.get_running_loop()
     until = loop.time() + call.wait_s
     hub = call.services.hub
     with hub.watch(operation_id) as heard:
         while True:
             heard.clear()
-            known = await _look(call, operation_id)
+            known = await _look(call, operation_id, about)
             left_s = until - loop.time()
             if known is None or known.operation.finished_at is not None or left_s <= 0 or hub.stopping:
                 return known
@@ -60,26 +103,21 @@ async def _wait(call: Call, operation_id: str) -> Accepted | None:
                 await asyncio.wait_for(heard.wait(), min(_POLL_S, left_s))
 
 
-async def _look(call: Call, operation_id: str) -> Accepted | None:
+async def _look(call: Call, operation_id: str, about: Resource) -> _Known | None:
     async with call.services.database.reading() as reader:
         operation = await operations.get(reader, operation_id)
-        order = await orders.get(reader, operation.resource_id) if operation else None
-    return Accepted(order, operation) if order and operation else None
+        record = await about.read(reader, operation.resource_id) if operation else None
+    return _Known(about, record, operation) if record and operation else None
 
 
-def _promise(accepted: Accepted) -> Answer:
-    location = f"{API_PREFIX}/operations/{accepted.operation.id}"
-    return Answer(202, _body(accepted), location, accepted.operation.id)
+def _promise(known: _Known) -> Answer:
+    location = f"{API_PREFIX}/operations/{known.operation.id}"
+    return Answer(202, known.body, location, known.operation.id)
 
 
-def _outcome(call: Call, known: Accepted, status_when_done: int) -> Answer:
+def _outcome(call: Call, known: _Known, status_when_done: int) -> Answer:
     if known.operation.error is not None:
         refusal = problems.of_operation(known.operation.id, known.operation.error)
         return Answer(problems.status_of(refusal.code), problems.envelope(refusal, call.request_id))
-    location = f"{API_PREFIX}/orders/{known.order.id}" if status_when_done == 201 else None
-    return Answer(status_when_done, _body(known), location)
-
-
-def _body(accepted: Accepted) -> dict[str, object]:
-    operation: OperationRecord = accepted.operation
-    return {**success(present.order(accepted.order)), "operation": present.operation(operation)}
+    location = f"{API_PREFIX}/{known.about.path}/{known.record.id}" if status_when_done == 201 else None
+    return Answer(status_when_done, known.body, location)

@@ -41,6 +41,14 @@ async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
         raise refused.refusal from None
 
 
+async def kept(call: Call) -> Answer | None:
+    """The answer this request's key has already, for handlers that must ask somebody outside before they begin."""
+    if call.idempotency_key is None:
+        return None
+    async with call.services.database.transaction(call.context) as transaction:
+        return await _find(call, transaction)
+
+
 async def make_final(call: Call, promised_operation: str, outcome: Answer) -> None:
     """From now on the key is answered with the outcome of the operation instead of the promise."""
     if call.idempotency_key is None:

@@ -13,9 +13,7 @@ from offerhub.storage.ledger import UserBalance
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowRecord, MilestoneRecord, OrderRecord
 from offerhub.storage.users import UserRecord
-
-# Only withdrawals put money in transit, and there are none in this release.
-_IN_TRANSIT = 0
+from offerhub.storage.withdrawals import WithdrawalRecord
 
 
 def user(record: UserRecord, balance: UserBalance) -> dict[str, Any]:
@@ -34,12 +32,12 @@ def user(record: UserRecord, balance: UserBalance) -> dict[str, Any]:
 
 
 def figures(balance: UserBalance) -> dict[str, Any]:
-    total = balance.available + balance.reserved + balance.in_escrow + _IN_TRANSIT
+    total = balance.available + balance.reserved + balance.in_escrow + balance.in_transit
     return {
         "available": format_amount(balance.available),
         "reserved": format_amount(balance.reserved),
         "inEscrow": format_amount(balance.in_escrow),
-        "inTransit": format_amount(_IN_TRANSIT),
+        "inTransit": format_amount(balance.in_transit),
         "total": format_amount(total),
         "currency": USDC,
     }
@@ -118,6 +116,27 @@ def operation(record: OperationRecord) -> dict[str, Any]:
         "workflowId": record.workflow_id,
         "transactionHashes": record.transaction_hashes,
         "error": record.error,
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+        "finishedAt": iso(record.finished_at),
+    }
+
+
+def withdrawal(record: WithdrawalRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "userId": record.user_id,
+        "amount": format_amount(record.amount),
+        "currency": record.currency,
+        "destinationType": record.destination_type,
+        "destinationRef": record.destination,
+        "memo": record.memo.value if record.memo else None,
+        "memoType": record.memo.type if record.memo else None,
+        "description": record.description,
+        "status": record.state,
+        "operationId": record.operation_id,
+        "transactionHash": record.transaction_hash,
+        "failure": record.failure,
         "createdAt": iso(record.created_at),
         "updatedAt": iso(record.updated_at),
         "finishedAt": iso(record.finished_at),

@@ -40,7 +40,7 @@ async def get_wallet(call: CurrentCall, user_id: str) -> Response:
             "provider": "STELLAR",
             "isActive": wallet.state == WalletState.READY,
             "isPrimary": True,
-            "balance": {"usdc": format_amount(balance.available + balance.reserved), "xlm": format_amount(xlm_stroops)},
+            "balance": {"usdc": format_amount(balance.in_wallet), "xlm": format_amount(xlm_stroops)},
             "createdAt": iso(wallet.created_at),
         }
     )

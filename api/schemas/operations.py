@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from api.schemas.answers import PageQuery
 from api.schemas.fields import Id, Shape, Time
+from offerhub.domain.plans import OperationKind
 
 OperationStatusName = Literal["PENDING", "RUNNING", "SUCCEEDED", "FAILED"]
 
@@ -18,7 +19,7 @@ class OperationError(Shape):
 
 class Operation(Shape):
     id: str
-    kind: Literal["escrow_creation", "escrow_funding", "release"]
+    kind: OperationKind
     resource_type: str
     resource_id: str
     status: OperationStatusName

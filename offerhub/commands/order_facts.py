@@ -33,6 +33,10 @@ class Accepted:
     order: OrderRecord
     operation: OperationRecord
 
+    @property
+    def resource(self) -> OrderRecord:
+        return self.order
+
 
 async def lock_order(transaction: Transaction, order_id: str) -> OrderRecord:
     order = await orders.lock(transaction, order_id)

@@ -43,6 +43,10 @@ class AcceptedWithdrawal:
     withdrawal: WithdrawalRecord
     operation: OperationRecord
 
+    @property
+    def resource(self) -> WithdrawalRecord:
+        return self.withdrawal
+
 
 async def request_withdrawal(
     transaction: Transaction, request: RequestWithdrawal, destination: Destination, least_stroops: int

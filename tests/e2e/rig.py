@@ -248,7 +248,7 @@ class Rig:
         for user in parties:
             async with self.database.reading() as reader:
                 booked = await books.user_balance(reader, user.id)
-            assert booked.available + booked.reserved + booked.in_transit == await self.on_chain(str(user.public_key))
+            assert booked.in_wallet == await self.on_chain(str(user.public_key))
         assert await self.balance("platform:revenue") == await self.on_chain(await self.platform_key())
 
     async def attempts_of(self, operation_id: str) -> list[AttemptRecord]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from offerhub.commands.order_facts import Accepted
+from offerhub.commands.withdrawals import AcceptedWithdrawal
 from offerhub.domain import ledger
 from offerhub.domain.withdrawals import Memo, MemoType
 from tests.e2e.outside import OutsideAccount, accept_withdrawal, read_withdrawal
@@ -63,9 +65,10 @@ async def test_withdrawals_and_orders_of_one_user_take_turns_on_his_account(rig:
     await rig.succeeded(await rig.accept_escrow(order.id))
     accepted = [await accept_withdrawal(rig, user, outside.address, AMOUNT) for _ in range(5)]
     funding = await rig.accept_funding(order.id)
-    for one in (*accepted, funding):
+    every: list[Accepted | AcceptedWithdrawal] = [*accepted, funding]
+    for one in every:
         await rig.succeeded(one)
-    attempts = [attempt for one in (*accepted, funding) for attempt in await rig.attempts_of(one.operation.id)]
+    attempts = [attempt for one in every for attempt in await rig.attempts_of(one.operation.id)]
     assert [attempt.state for attempt in attempts] == ["CONFIRMED"] * 6
     assert await rig.on_chain(outside.address) == 5 * AMOUNT
     await rig.assert_books_equal_chain(user)

@@ -18,11 +18,13 @@ from offerhub.commands.operations import begin_operation
 from offerhub.commands.orders import CreateOrder, create_order
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.commands.wallets import begin_activation, book_activation, record_wallets
+from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, begin_withdrawal, request_withdrawal
 from offerhub.domain.context import Context
 from offerhub.domain.messages import Movement
 from offerhub.domain.payments import IncomingPayment
-from offerhub.domain.plans import OperationKind, Step, plan
+from offerhub.domain.plans import PAY_OUT, OperationKind, Step, intent_id, plan
 from offerhub.domain.states import AttemptState
+from offerhub.domain.withdrawals import AddressKind, Destination
 from offerhub.storage import attempts, ledger, operations, orders, users, wallets
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.orders import OrderRecord
@@ -31,6 +33,7 @@ from offerhub.storage.users import UserRecord
 from offerhub.storage.wallets import SealedWallet
 
 PLATFORM, SIGNER = "GPLATFORM", "GSIGNER"
+OUTSIDE = Destination("GOUTSIDE", AddressKind.ACCOUNT, exists=True, is_authorized=True, room_stroops=2**63 - 1)
 _numbers = count(1)
 
 
@@ -91,19 +94,27 @@ class Market:
         """Sign the next step of an operation, as prepare and sign do."""
         async with self.command() as transaction:
             layout = await begin_operation(transaction, operation_id)
-            intent = layout.steps[0].intent_id
             order = await orders.get(transaction, layout.order.order_id)
             assert order is not None
             step = plan(OperationKind(layout.kind), [milestone.state for milestone in order.milestones])[0]
-            turn = await take_turn(transaction, source, intent)
-            assert turn.ahead == 0
+        return await self._sign(operation_id, step, layout.steps[0].via, source)
+
+    async def sign_withdrawal(self, operation_id: str, source: str) -> AttemptRecord:
+        async with self.command() as transaction:
+            assert (await begin_withdrawal(transaction, operation_id)).step is not None
+        return await self._sign(operation_id, PAY_OUT, "horizon", source)
+
+    async def _sign(self, operation_id: str, step: Step, via: str, source: str) -> AttemptRecord:
+        intent = intent_id(operation_id, step)
+        async with self.command() as transaction:
+            assert (await take_turn(transaction, source, intent)).ahead == 0
         number = next(_numbers)
         signed = AttemptRecord(
             new_id("att"),
             intent,
             operation_id,
             vars(step),
-            layout.steps[0].via,
+            via,
             source,
             number,
             hashlib.sha256(str(number).encode()).hexdigest(),
@@ -114,6 +125,10 @@ class Market:
         )
         async with self.command() as transaction:
             return await record_attempt(transaction, signed)
+
+    async def withdraw(self, user: UserRecord, amount_stroops: int) -> AcceptedWithdrawal:
+        async with self.command() as transaction:
+            return await request_withdrawal(transaction, RequestWithdrawal(user.id, amount_stroops), OUTSIDE, 1)
 
     async def apply(self, attempt: AttemptRecord, *movements: Movement) -> AttemptRecord:
         async with self.command() as transaction:
