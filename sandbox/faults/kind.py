@@ -77,11 +77,13 @@ class Lasting(FaultKind):
 class Scoped(FaultKind):
     """Hits single occasions: the next ``next`` of them, by chance, of one account or contract, of one contract function."""
 
-    next: int | None = Field(default=None, ge=1, le=1_000_000)
-    probability: float = Field(default=1.0, gt=0, le=1)
-    seed: int = 0
-    account: Address | None = None
-    function: str | None = Field(default=None, pattern=r"^[a-zA-Z0-9_]{1,32}$")
+    next: int | None = Field(default=None, ge=1, le=1_000_000, description="how often it fires; without it until deleted")
+    probability: float = Field(default=1.0, gt=0, le=1, description="the chance that it fires where it could")
+    seed: int = Field(default=0, description="of that chance: the same seed draws the same")
+    account: Address | None = Field(default=None, description="an account (G...) or contract (C...) that the request or its envelope names")
+    function: str | None = Field(
+        default=None, pattern=r"^[a-zA-Z0-9_]{1,32}$", description="a contract function that the posted envelope names"
+    )
 
     def covers(self, occasion: Occasion) -> bool:
         if self.account is not None and not occasion.names(self.account):
@@ -93,7 +95,7 @@ class OfRequests(Scoped):
     """Hits requests whose method and path match ``path``, a regular expression; each kind has a default."""
 
     default_path: ClassVar[str] = HORIZON
-    path: Pattern | None = None
+    path: Pattern | None = Field(default=None, description="a regular expression searched for in method and path, as in POST /transactions")
 
     def covers(self, occasion: Occasion) -> bool:
         return re.search(self.path or self.default_path, occasion.line) is not None and super().covers(occasion)

@@ -15,7 +15,10 @@ from sandbox.ledger.state import PAST_LEDGERS
 
 
 class IngestionDelay(Lasting):
-    """Horizon takes every ledger in ``ledgers`` ledgers or ``seconds`` seconds late: reads, streams and submissions that wait."""
+    """Horizon takes every ledger in ``ledgers`` ledgers or ``seconds`` seconds late: reads, streams and submissions that wait.
+
+    At most 100 ledgers late: the sandbox remembers no more of the past.
+    """
 
     ledgers: int | None = Field(default=None, ge=1, le=PAST_LEDGERS)
     seconds: float | None = Field(default=None, gt=0, le=3_600)

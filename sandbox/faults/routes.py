@@ -81,7 +81,8 @@ def _reference(kind: type[FaultKind]) -> dict[str, Any]:
 def _field(field: FieldInfo) -> dict[str, Any]:
     choices = [choice for choice in get_args(field.annotation) if isinstance(choice, str)]
     shown: dict[str, Any] = {"required": True} if field.is_required() else {"default": field.default}
-    return shown | ({"choices": choices} if choices else {})
+    about = {} if field.description is None else {"about": field.description}
+    return shown | about | ({"choices": choices} if choices else {})
 
 
 def _refused(error: str) -> Response:

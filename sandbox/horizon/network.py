@@ -35,12 +35,13 @@ def root_resource(ledger: Ledger, replica: Replica, base: str) -> dict[str, Any]
     }
 
 
-def fee_stats_resource(ledger: Ledger) -> dict[str, Any]:
+def fee_stats_resource(ledger: Ledger, replica: Replica) -> dict[str, Any]:
+    """The figures are those of the newest ledgers also where the replica is behind: they are a hint in any case."""
     samples = [sample for closed in ledger.fee_samples for sample in closed]
     full = sum(len(closed) for closed in ledger.fee_samples) * 100
     capacity = MAX_TX_SET_SIZE * max(1, len(ledger.fee_samples)) * 100
     return {
-        "last_ledger": str(ledger.latest_ledger),
+        "last_ledger": str(replica.newest),
         "last_ledger_base_fee": str(BASE_FEE_STROOPS),
         "ledger_capacity_usage": f"{full * 100 // capacity / 100:.2f}",
         "fee_charged": _distribution([sample.charged for sample in samples]),

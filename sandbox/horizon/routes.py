@@ -83,8 +83,8 @@ class _Reads:
     async def root(self, request: Request) -> Response:
         return hal(network.root_resource(self._ledger, self._replica(request), base_url(request)))
 
-    async def fee_stats(self, _request: Request) -> Response:
-        return hal(network.fee_stats_resource(self._ledger))
+    async def fee_stats(self, request: Request) -> Response:
+        return hal(network.fee_stats_resource(self._ledger, self._replica(request)))
 
     async def assets(self, request: Request) -> Response:
         code, issuer = (request.query_params.get(name, "") for name in ("asset_code", "asset_issuer"))

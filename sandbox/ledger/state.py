@@ -12,7 +12,7 @@ from sandbox.ledger.disturbance import Calm, Disturbance
 from sandbox.ledger.encoding import asset_contract_id
 from sandbox.ledger.entries import NATIVE, Account
 
-PAST_LEDGERS = 1_000
+PAST_LEDGERS = 100
 _INSTANCE_CACHE_SIZE = 1_000
 TokenKey = tuple[str, str]
 

@@ -39,6 +39,7 @@ def test_an_unknown_kind_or_field_is_refused_with_the_list_of_kinds(network: Net
 def test_the_reference_explains_every_kind(network: Network) -> None:
     kinds = network.control("faults/kinds")["kinds"]
     assert kinds["rate_limited"]["fields"]["retryAfterSeconds"] == {"default": 1}
+    assert kinds["rate_limited"]["fields"]["next"] == {"default": None, "about": "how often it fires; without it until deleted"}
     assert kinds["tw_hostile"]["fields"]["mutation"]["required"]
     assert "huge_fee" in kinds["tw_hostile"]["fields"]["mutation"]["choices"]
     assert all(each["about"].endswith(".") for each in kinds.values())

@@ -44,7 +44,7 @@ class Parties:
             },
             "amount": 100,
             "platformFee": 5,
-            "milestones": [{"description": "deliver"}, {"description": "correct"}],
+            "milestones": [{"description": "deliver"}],
             "trustline": {"address": self.network.usdc.issuer, "symbol": "USDC"},
         }
 

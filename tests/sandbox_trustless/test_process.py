@@ -6,75 +6,25 @@ Deployments go through Trustless Work; every other transaction goes straight to 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stellar_sdk import Keypair, TransactionEnvelope
+from stellar_sdk import Keypair
 
 from tests.sandbox.network import Network, codes
+from tests.sandbox.trustless_parties import DEPLOY, SINGLE, Parties
 
-SINGLE = "/trustless-work/escrow/single-release"
+
+def step(parties: Parties, name: str, contract_id: str, wallet: Keypair, /, **body: object) -> dict[str, Any]:
+    inner = parties.sign(parties.build(f"{SINGLE}/{name}", {"contractId": contract_id, **body}), wallet)
+    return parties.network.submit(parties.network.bump(inner, parties.platform, base_fee=inner.transaction.fee))
 
 
-@dataclass
-class Parties:
-    """One network with the three parties of an order on it; buyer approves and releases, platform pays and resolves."""
-
-    network: Network
-    buyer: Keypair
-    seller: Keypair
-    platform: Keypair
-
-    def build(self, path: str, body: dict[str, object], signer: Keypair) -> TransactionEnvelope:
-        response = self.network.http.post(path, json=body)
-        assert response.is_success, response.text
-        envelope = TransactionEnvelope.from_xdr(response.json()["unsignedTransaction"], self.network.passphrase)
-        envelope.sign(signer)
-        return envelope
-
-    def deploy(self) -> str:
-        buyer, seller, platform = (party.public_key for party in (self.buyer, self.seller, self.platform))
-        body: dict[str, object] = {
-            "signer": platform,
-            "engagementId": "ord_1",
-            "title": "Order 1",
-            "description": "a logo",
-            "roles": {
-                "approver": buyer,
-                "serviceProvider": seller,
-                "platformAddress": platform,
-                "releaseSigner": buyer,
-                "disputeResolver": platform,
-                "receiver": seller,
-            },
-            "amount": 100,
-            "platformFee": 5,
-            "milestones": [{"description": "deliver"}],
-            "trustline": {"address": self.network.usdc.issuer, "symbol": "USDC"},
-        }
-        envelope = self.build("/trustless-work/deployer/single-release", body, self.platform)
-        answer = self.network.http.post("/trustless-work/helper/send-transaction", json={"signedXdr": envelope.to_xdr()})
-        assert answer.json()["status"] == "SUCCESS", answer.text
-        again = self.network.http.post("/trustless-work/helper/send-transaction", json={"signedXdr": envelope.to_xdr()})
-        assert again.json() == answer.json()
-        return str(answer.json()["contractId"])
-
-    def step(self, name: str, contract_id: str, wallet: Keypair, /, **body: object) -> dict[str, Any]:
-        inner = self.build(f"{SINGLE}/{name}", {"contractId": contract_id, **body}, wallet)
-        return self.network.submit(self.network.bump(inner, self.platform, base_fee=inner.transaction.fee))
-
-    def escrow(self, contract_id: str) -> dict[str, Any]:
-        path = "/trustless-work/helper/get-escrow-by-contract-ids"
-        (found,) = self.network.http.get(path, params={"contractIds[]": contract_id}).json()
-        assert isinstance(found, dict)
-        return found
-
-    def changes(self, transaction_hash: str) -> list[tuple[str, str, str]]:
-        """Token movements of one transaction, as Horizon tells them."""
-        (operation,) = self.network.records(f"/transactions/{transaction_hash}/operations")
-        return [(change["from"], change["to"], change["amount"]) for change in operation["asset_balance_changes"]]
+def changes(network: Network, transaction_hash: str) -> list[tuple[str, str, str]]:
+    """Token movements of one transaction, as Horizon tells them."""
+    (operation,) = network.records(f"/transactions/{transaction_hash}/operations")
+    return [(change["from"], change["to"], change["amount"]) for change in operation["asset_balance_changes"]]
 
 
 @pytest.fixture
@@ -88,34 +38,41 @@ def parties(tmp_path: Path) -> Iterator[Parties]:
 def test_an_escrow_from_deployment_to_release(parties: Parties) -> None:
     network, buyer, seller, platform = parties.network, parties.buyer, parties.seller, parties.platform
     contract_id = parties.deploy()
-    funded = parties.step("fund-escrow", contract_id, buyer, signer=buyer.public_key, amount=100)
-    assert parties.changes(funded["hash"]) == [(buyer.public_key, contract_id, "100.0000000")]
+    funded = step(parties, "fund-escrow", contract_id, buyer, signer=buyer.public_key, amount=100)
+    assert changes(network, funded["hash"]) == [(buyer.public_key, contract_id, "100.0000000")]
     delivered = {"milestoneIndex": "0", "newStatus": "done", "serviceProvider": seller.public_key}
-    parties.step("change-milestone-status", contract_id, seller, **delivered)
-    parties.step("approve-milestone", contract_id, buyer, milestoneIndex="0", approver=buyer.public_key)
-    released = parties.step("release-funds", contract_id, buyer, releaseSigner=buyer.public_key)
-    assert parties.changes(released["hash"]) == [
+    step(parties, "change-milestone-status", contract_id, seller, **delivered)
+    step(parties, "approve-milestone", contract_id, buyer, milestoneIndex="0", approver=buyer.public_key)
+    released = step(parties, "release-funds", contract_id, buyer, releaseSigner=buyer.public_key)
+    assert changes(network, released["hash"]) == [
         (contract_id, network.trustless["feeAddress"], "0.3000000"),
         (contract_id, platform.public_key, "5.0000000"),
         (contract_id, seller.public_key, "94.7000000"),
     ]
     assert network.balance(buyer, network.usdc) == "150.5000000"
-    assert parties.escrow(contract_id)["flags"] == {"disputed": False, "released": False, "resolved": False}
+    assert parties.indexed(contract_id)[0]["flags"] == {"disputed": False, "released": False, "resolved": False}
     network.kill()
     network.start()
     network.http.headers["x-api-key"] = network.trustless["apiKey"]
     update = network.http.put("/trustless-work/indexer/update-from-txhash", json={"txHash": released["hash"]})
     assert update.json()["status"] == "SUCCESS", update.text
-    assert parties.escrow(contract_id)["flags"] == {"disputed": False, "released": True, "resolved": False}
+    assert parties.indexed(contract_id)[0]["flags"] == {"disputed": False, "released": True, "resolved": False}
+
+
+def test_a_deploy_sent_again_gets_the_same_answer(parties: Parties) -> None:
+    envelope = parties.sign(parties.build(DEPLOY, parties.deploy_body()), parties.platform)
+    first = parties.send(envelope)
+    assert first.json()["contractId"]
+    assert parties.send(envelope).json() == first.json()
 
 
 def test_a_disputed_escrow_goes_back_to_the_buyer_less_the_fees(parties: Parties) -> None:
     network, buyer, platform = parties.network, parties.buyer, parties.platform
     contract_id = parties.deploy()
-    parties.step("fund-escrow", contract_id, buyer, signer=buyer.public_key, amount=100)
-    parties.step("dispute-escrow", contract_id, buyer, signer=buyer.public_key)
+    step(parties, "fund-escrow", contract_id, buyer, signer=buyer.public_key, amount=100)
+    step(parties, "dispute-escrow", contract_id, buyer, signer=buyer.public_key)
     shares = [{"address": buyer.public_key, "amount": 100}]
-    parties.step("resolve-dispute", contract_id, platform, disputeResolver=platform.public_key, distributions=shares)
+    step(parties, "resolve-dispute", contract_id, platform, disputeResolver=platform.public_key, distributions=shares)
     assert network.balance(buyer, network.usdc) == "245.2000000"
     balances = network.http.get("/trustless-work/helper/get-multiple-escrow-balance", params={"addresses[]": contract_id})
     assert balances.json() == [{"address": contract_id, "balance": 0}]
@@ -125,9 +82,9 @@ def test_funding_built_before_the_record_changed_fails_on_the_ledger(parties: Pa
     network, buyer, seller = parties.network, parties.buyer, parties.seller
     contract_id = parties.deploy()
     fund = {"contractId": contract_id, "signer": buyer.public_key, "amount": 100}
-    stale = parties.build(f"{SINGLE}/fund-escrow", fund, buyer)
+    stale = parties.sign(parties.build(f"{SINGLE}/fund-escrow", fund), buyer)
     delivered = {"milestoneIndex": "0", "newStatus": "done", "serviceProvider": seller.public_key}
-    parties.step("change-milestone-status", contract_id, seller, **delivered)
+    step(parties, "change-milestone-status", contract_id, seller, **delivered)
     refused = network.post(stale)
     assert codes(refused)["transaction"] == "tx_failed"
     assert network.balance(buyer, network.usdc) == "250.5000000"
