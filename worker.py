@@ -32,6 +32,7 @@ from activities.escrow import EscrowActivities
 from activities.failures import FailureInterceptor
 from activities.housekeeping import keep_house
 from activities.outbox import Dispatcher
+from activities.read_back import ReadBackActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.schedules import schedule_reconciliation
 from activities.signing import SigningActivities, StockTarget
@@ -97,6 +98,7 @@ class Adapters:
     database: Database
     network: StellarNetwork
     horizon: Horizon
+    rpc: ContractRpc
     check: EnvelopeCheck
 
     async def close(self) -> None:
@@ -114,7 +116,8 @@ def build_adapters(settings: Settings) -> Adapters:
     horizon = Horizon(settings.horizon_url, network, http)
     check = EnvelopeCheck(network, horizon, settings.max_fee_stroops)
     database = Database(settings.database_url, nudges.publish, pool_size=20)
-    return Adapters(settings, http, redis, nudges, database, network, horizon, check)
+    rpc = ContractRpc(settings.stellar_rpc_url, network, http)
+    return Adapters(settings, http, redis, nudges, database, network, horizon, rpc, check)
 
 
 def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callable[..., Any]]]:
@@ -138,9 +141,17 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
         return STREAMS_QUEUE, streams
     books = BookActivities(database)
     chain = ChainActivities(database, adapters.horizon, adapters.network)
+    read_back = ReadBackActivities(database, adapters.rpc, adapters.network)
     wallets = WalletActivities(database, adapters.horizon, adapters.network, adapters.check, settings.wallet_stock)
     activities: list[Callable[..., Any]] = [books.look_at_order, books.begin_operation, books.book_operation, books.refuse_operation]
-    activities += [chain.submit_attempt, chain.settle_attempt, wallets.fund_account, wallets.prepare_own_step, wallets.confirm_accounts]
+    activities += [
+        read_back.read_contract_back,
+        chain.submit_attempt,
+        chain.settle_attempt,
+        wallets.fund_account,
+        wallets.prepare_own_step,
+        wallets.confirm_accounts,
+    ]
     activities += [wallets.book_platform_account, wallets.begin_activation, wallets.book_activation, wallets.watch_stock]
     withdrawals = WithdrawalActivities(database)
     activities += [withdrawals.begin_withdrawal, withdrawals.book_withdrawal, withdrawals.refuse_withdrawal]
@@ -149,8 +160,7 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
 
 def _reconciler(adapters: Adapters) -> Reconciler:
     settings, network = adapters.settings, adapters.network
-    rpc = ContractRpc(settings.stellar_rpc_url, network, adapters.http) if settings.stellar_rpc_url else None
-    return Reconciler(adapters.database, adapters.horizon, network, rpc, settings.platform_low_xlm)
+    return Reconciler(adapters.database, adapters.horizon, network, adapters.rpc, settings.platform_low_xlm)
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:

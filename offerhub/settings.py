@@ -18,6 +18,7 @@ _KNOWN: dict[str, dict[str, str]] = {
     "testnet": {
         "network_passphrase": TESTNET_PASSPHRASE,
         "horizon_url": "https://horizon-testnet.stellar.org",
+        "stellar_rpc_url": "https://soroban-testnet.stellar.org",
         "friendbot_url": "https://friendbot.stellar.org",
         "usdc_issuer": "GBBD47IF6LWK7P7MDEVSCWR7DPUWV3NY3DTQEVFL4NAT4AQH3ZLLFLA5",
         "trustless_work_url": "https://dev.api.trustlesswork.com",
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
     trustless_work_wasm_hash: str = ""
     trustless_work_fee_address: str = ""
     trustless_work_requests_per_minute: int = Field(default=50, ge=0)
-    # Without a Stellar RPC server the balances of escrow contracts are not reconciled: Horizon does not show them.
+    # Horizon does not show contracts: before money goes into one it is read back from a Stellar RPC server.
     stellar_rpc_url: str = ""
 
     platform_fee_bps: int = Field(default=0, ge=0, le=9_900)
@@ -85,7 +86,7 @@ class Settings(BaseSettings):
         for name, value in _KNOWN.get(self.stellar_network, {}).items():
             if name == "network_passphrase" or not getattr(self, name):
                 setattr(self, name, value)
-        needed = ["network_passphrase", "horizon_url", "usdc_issuer", "trustless_work_url", "trustless_work_api_key"]
+        needed = ["network_passphrase", "horizon_url", "stellar_rpc_url", "usdc_issuer", "trustless_work_url", "trustless_work_api_key"]
         needed += ["trustless_work_factory", "trustless_work_wasm_hash", "trustless_work_fee_address"]
         missing = [name.upper() for name in needed if not getattr(self, name)]
         if missing:

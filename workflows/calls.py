@@ -84,6 +84,10 @@ async def prepare_step(step: PlannedStep) -> Prepared:
     return await _remote("prepare_step", step, Prepared, TRUSTLESS_QUEUE, step.summary)
 
 
+async def read_contract_back(step: PlannedStep) -> None:
+    await _remote("read_contract_back", step, type(None), ORDERS_QUEUE, f"read the contract back before: {step.summary}")
+
+
 async def prepare_own_step(step: PlannedStep) -> Prepared:
     return await _remote("prepare_own_step", step, Prepared, ORDERS_QUEUE, step.summary)
 

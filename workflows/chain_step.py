@@ -79,6 +79,15 @@ class Walk:
                 self._tell(shown, "UNKNOWN: neither the transaction nor proof of its death; asking on", outcome.reason)
         return outcome
 
+    async def check_contract(self, step: PlannedStep) -> None:
+        """The contract that ``step`` will pay into is read back from the chain; one that differs is refused."""
+        try:
+            await calls.read_contract_back(step)
+        except ActivityError as error:
+            refused = _refusal(error)
+            self._tell(self._shown(step), "refused", refused.message)
+            raise refused from error
+
     async def _signed(self, step: PlannedStep, shown: StepProgress) -> SignedAttempt:
         self._tell(shown, "being prepared", shown.reason)
         prepared = await (calls.prepare_own_step(step) if step.action in OWN_ACTIONS else calls.prepare_step(step))

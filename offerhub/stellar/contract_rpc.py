@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
 from stellar_sdk import scval, xdr
 
+from offerhub.stellar.expected import instance_key
 from offerhub.stellar.horizon import HorizonUnavailable
 from offerhub.stellar.network import StellarNetwork
 
@@ -16,12 +18,18 @@ TIMEOUT_S = 15
 
 
 class ContractRpc:
-    """JSON-RPC ``getLedgerEntries``, for entries of the USDC asset contract only."""
+    """JSON-RPC ``getLedgerEntries``: contract instances, and balances in the USDC asset contract."""
 
     def __init__(self, url: str, network: StellarNetwork, client: httpx.AsyncClient) -> None:
         self._url = url
         self._network = network
         self._client = client
+
+    async def instance_of(self, contract_id: str) -> str | None:
+        """The ``LedgerEntryData`` (base64 XDR) of a contract's instance; None while the server shows none."""
+        entries = await self._entries([base64.b64encode(instance_key(contract_id)).decode()])
+        data = entries[0].get("xdr") if entries else None
+        return data if isinstance(data, str) else None
 
     async def usdc_of(self, contract_ids: Sequence[str]) -> dict[str, int]:
         """Stroops by contract, all as of one ledger. A contract that never held any, or whose entry is archived, has 0."""

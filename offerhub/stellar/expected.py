@@ -138,7 +138,7 @@ def _deploy(network: StellarNetwork, intent: DeployEscrow, choices: BuilderChoic
         ("init_args", scval.to_vec([escrow_properties(network, intent.terms, choices)])),
         ("constructor_args", scval.to_vec([])),
     )
-    may_write = frozenset({_instance_key(escrow_contract), _code_key(network)})
+    may_write = frozenset({instance_key(escrow_contract), _code_key(network)})
     return ExpectedCall(network.factory_contract, "tw_new_single_release_escrow", arguments, None, escrow_contract, may_write)
 
 
@@ -163,13 +163,13 @@ def _release(network: StellarNetwork, intent: ReleaseFunds, choices: BuilderChoi
 
 
 def _own_state(network: StellarNetwork, contract_id: str, function: str, arguments: tuple[tuple[str, xdr.SCVal], ...]) -> ExpectedCall:
-    may_write = frozenset({_instance_key(contract_id), _code_key(network)})
+    may_write = frozenset({instance_key(contract_id), _code_key(network)})
     return ExpectedCall(contract_id, function, arguments, None, contract_id, may_write)
 
 
 def _escrow_entries(network: StellarNetwork, contract_id: str) -> frozenset[bytes]:
     """State and USDC of the escrow. Its code is only ever written to restore it from the archive."""
-    return frozenset({_instance_key(contract_id), _code_key(network), _balance_key(network, contract_id)})
+    return frozenset({instance_key(contract_id), _code_key(network), _balance_key(network, contract_id)})
 
 
 def trustline_key(network: StellarNetwork, address: str) -> bytes:
@@ -180,7 +180,8 @@ def trustline_key(network: StellarNetwork, address: str) -> bytes:
     return xdr.LedgerKey(xdr.LedgerEntryType.TRUSTLINE, trust_line=key).to_xdr_bytes()
 
 
-def _instance_key(contract_id: str) -> bytes:
+def instance_key(contract_id: str) -> bytes:
+    """The ledger key of a contract's instance: its code by hash and its instance storage."""
     return _contract_data_key(contract_id, xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE))
 
 

@@ -166,16 +166,17 @@ def _choices(intent: EscrowIntent, arguments: list[xdr.SCVal]) -> BuilderChoices
             if len(salt) != SALT_BYTES:
                 raise IntentMismatchError("salt", f"{SALT_BYTES} bytes", f"{len(salt)} bytes")
             initial = arguments[4].vec.sc_vec if len(arguments) > 4 and arguments[4].vec is not None else []
-            return _escrow_choices(initial[0] if initial else None, salt)
+            return escrow_choices(initial[0] if initial else None, salt)
         case FundEscrow():
-            return _escrow_choices(arguments[1] if len(arguments) > 1 else None)
+            return escrow_choices(arguments[1] if len(arguments) > 1 else None)
         case ReleaseFunds():
             return BuilderChoices(names_fee_address=len(arguments) > 1)
         case _:
             return BuilderChoices()
 
 
-def _escrow_choices(escrow: xdr.SCVal | None, salt: bytes = bytes(SALT_BYTES)) -> BuilderChoices:
+def escrow_choices(escrow: xdr.SCVal | None, salt: bytes = bytes(SALT_BYTES)) -> BuilderChoices:
+    """The spellings in which builds of the contract differ, as this ``Escrow`` has them."""
     fields = _fields(escrow)
     memo = fields.get(b"receiver_memo")
     return BuilderChoices(

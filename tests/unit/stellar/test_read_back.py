@@ -1,0 +1,96 @@
+"""A contract's instance, as an RPC server shows it, against what our order calls for."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stellar_sdk import Address, Keypair, StrKey, scval, xdr
+
+from offerhub.domain.errors import IntentMismatchError
+from offerhub.domain.intents import EscrowTerms, FundEscrow
+from offerhub.stellar.expected import BuilderChoices, escrow_properties
+from offerhub.stellar.network import StellarNetwork
+from offerhub.stellar.read_back import check_contract
+
+ACCOUNTS = [Keypair.random().public_key for _ in range(7)]
+CODE = "ab" * 32
+NETWORK = StellarNetwork("A test network", ACCOUNTS[0], StrKey.encode_contract(bytes(32)), CODE, ACCOUNTS[1])
+TERMS = EscrowTerms(
+    engagement_id="ord_1",
+    title="A logo",
+    description="",
+    approver=ACCOUNTS[1],
+    service_provider=ACCOUNTS[2],
+    platform=ACCOUNTS[3],
+    release_signer=ACCOUNTS[4],
+    dispute_resolver=ACCOUNTS[5],
+    receiver=ACCOUNTS[6],
+    amount_stroops=800_000_000,
+    platform_fee_bps=250,
+    milestones=("delivery",),
+)
+INTENT = FundEscrow(TERMS.approver, StrKey.encode_contract(bytes([7] * 32)), TERMS, TERMS.amount_stroops)
+
+
+def entry(escrow: xdr.SCVal, *, code: str = CODE, key: str = "Escrow") -> str:
+    executable = xdr.ContractExecutable(xdr.ContractExecutableType.CONTRACT_EXECUTABLE_WASM, wasm_hash=xdr.Hash(bytes.fromhex(code)))
+    storage = xdr.SCMap([xdr.SCMapEntry(scval.to_vec([scval.to_symbol(key)]), escrow)])
+    instance = xdr.SCContractInstance(executable, storage)
+    data = xdr.ContractDataEntry(
+        ext=xdr.ExtensionPoint(0),
+        contract=Address(INTENT.contract_id).to_xdr_sc_address(),
+        key=xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE),
+        durability=xdr.ContractDataDurability.PERSISTENT,
+        val=xdr.SCVal(xdr.SCValType.SCV_CONTRACT_INSTANCE, instance=instance),
+    )
+    return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
+
+
+def stored(terms: EscrowTerms = TERMS, choices: BuilderChoices | None = None) -> xdr.SCVal:
+    return escrow_properties(NETWORK, terms, choices or BuilderChoices())
+
+
+def refused(entry_xdr: str) -> str:
+    with pytest.raises(IntentMismatchError) as mismatch:
+        check_contract(NETWORK, INTENT, entry_xdr)
+    return mismatch.value.field
+
+
+@pytest.mark.parametrize("choices", [BuilderChoices(), BuilderChoices(memo_is_i128=True), BuilderChoices(names_platform_address=True)])
+def test_the_contract_we_deployed_passes_in_every_spelling_of_its_builds(choices: BuilderChoices) -> None:
+    check_contract(NETWORK, INTENT, entry(stored(choices=choices)))
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda terms: replace(terms, amount_stroops=1), "amount"),
+        (lambda terms: replace(terms, platform_fee_bps=9_900), "platform_fee"),
+        (lambda terms: replace(terms, receiver=ACCOUNTS[0]), "roles.receiver"),
+        (lambda terms: replace(terms, approver=ACCOUNTS[0]), "roles.approver"),
+        (lambda terms: replace(terms, release_signer=ACCOUNTS[0]), "roles.release_signer"),
+        (lambda terms: replace(terms, dispute_resolver=ACCOUNTS[0]), "roles.dispute_resolver"),
+        (lambda terms: replace(terms, platform=ACCOUNTS[0]), "roles.platform"),
+        (lambda terms: replace(terms, service_provider=ACCOUNTS[0]), "roles.service_provider"),
+        (lambda terms: replace(terms, engagement_id="ord_2"), "engagement_id"),
+        (lambda terms: replace(terms, milestones=("delivery", "more")), "milestones"),
+    ],
+)
+def test_every_term_that_differs_is_refused_by_its_name(change: Callable[[EscrowTerms], EscrowTerms], field: str) -> None:
+    assert refused(entry(stored(change(TERMS)))).startswith(f"contract.escrow.{field}")
+
+
+def test_other_code_no_escrow_or_another_entry_is_refused() -> None:
+    assert refused(entry(stored(), code="cd" * 32)) == "contract.wasm_hash"
+    assert refused(entry(stored(), key="Other")) == "contract.escrow"
+    assert refused("AAAA") == "contract"
+
+
+@given(st.binary(max_size=400))
+def test_whatever_the_server_answers_is_a_refusal_and_nothing_else(garbage: bytes) -> None:
+    assert refused(base64.b64encode(garbage).decode()).startswith("contract")
