@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from offerhub.domain.intents import ApproveMilestone, DeployEscrow, EscrowIntent
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.verify import EnvelopeBounds, verify_envelope
 from sandbox.faults.hostile import MUTATIONS
+from sandbox.faults.kinds import KINDS
 from tests.sandbox.faults import fault, inject, listed
 from tests.sandbox.network import Network
 from tests.sandbox.trustless_parties import DEPLOY, SINGLE, Parties
@@ -227,3 +229,22 @@ def test_only_deploys_are_lost(parties: Parties) -> None:
     assert network.get(f"/transactions/{fund.hash_hex()}")["successful"]
     assert listed(network)[fault_id]["fired"] == 0
     network.http.delete(f"/control/faults/{fault_id}")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "message"),
+    [
+        ("tx_bad_seq", 400, "Transaction submission failed: tx_bad_seq"),
+        ("function_trapped", 500, "The transaction could not be sent to the Stellar network for some unknown reason. Please try again."),
+    ],
+)
+def test_the_networks_faults_reach_what_trustless_work_sends(parties: Parties, code: str, status: int, message: str) -> None:
+    envelope = parties.sign(parties.build(DEPLOY, parties.deploy_body()), parties.platform)
+    with fault(parties.network, "refuse_transaction", code=code, next=1, account=parties.platform.public_key):
+        answer = parties.send(envelope)
+    assert (answer.status_code, answer.json()["message"]) == (status, message)
+
+
+def test_every_kind_of_fault_has_a_test() -> None:
+    texts = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in KINDS if f'"{name}"' not in texts] == []
