@@ -1,0 +1,33 @@
+"""What the documents name must exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMED = re.compile(
+    r"`((?:api|activities|workflows|offerhub|sandbox|devstack|bench|migrations|tests|docs|deploy|temporal-config)/[\w./-]*|worker\.py)`"
+)
+LINKED = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def test_every_file_and_folder_the_documents_name_exists() -> None:
+    missing = [
+        f"{document.relative_to(ROOT)}: {name}"
+        for document in DOCUMENTS
+        for name in NAMED.findall(document.read_text())
+        if not (ROOT / name).exists()
+    ]
+    assert missing == []
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    broken = [
+        f"{document.relative_to(ROOT)}: {target}"
+        for document in DOCUMENTS
+        for target in LINKED.findall(document.read_text())
+        if not (document.parent / target).exists()
+    ]
+    assert broken == []
