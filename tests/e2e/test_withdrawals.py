@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
+from api.app import create_services
 from offerhub.commands.order_facts import Accepted
 from offerhub.commands.withdrawals import AcceptedWithdrawal
 from offerhub.domain import ledger
 from offerhub.domain.withdrawals import Memo, MemoType
 from tests.e2e.outside import OutsideAccount, accept_withdrawal, read_withdrawal
 from tests.e2e.rig import Rig
+from tests.integration.api.conftest import MASTER, serving, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -39,6 +42,25 @@ async def test_a_withdrawal_pays_its_destination_and_closes_the_books(rig: Rig, 
     assert await rig.balance(ledger.in_transit(withdrawal.id)) == 0
     assert await rig.balance(ledger.WORLD_STELLAR) - world == AMOUNT
     await rig.assert_books_equal_chain(user)
+
+
+async def test_over_http_from_request_to_receipt(rig: Rig) -> None:
+    user, outside = await rig.user(), await OutsideAccount.open(rig.sandbox)
+    await rig.deposit(user, AMOUNT)
+    environment = {name.lower(): value for name, value in rig.sandbox.environment.items()}
+    services = create_services(settings(rig.postgres_url, rig.redis_url, **environment))
+    async with serving(services) as url, httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {MASTER}"}) as client:
+        wish = {"userId": user.id, "amount": "25.0000017", "destinationType": "stellar", "destination": outside.address, "memo": "rent"}
+        key = {"Idempotency-Key": "e2e-withdrawal"}
+        answer = await client.post("/withdrawals", json=wish, headers=key, timeout=30)
+        assert (answer.status_code, answer.json()["status"]) == (201, "WITHDRAWAL_COMPLETED"), answer.text
+        again = await client.post("/withdrawals", json=wish, headers=key, timeout=30)
+        assert (again.status_code, again.json()) == (201, answer.json())
+        balance = (await client.get(f"/balances/{user.id}")).json()
+    assert (balance["available"], balance["inTransit"], balance["total"]) == ("0.00", "0.00", "0.00")
+    (payment,) = await outside.payments()
+    assert (payment["amount"], payment["transaction"]["memo"]) == ("25.0000017", "rent")
+    assert payment["transaction"]["inner_transaction"]["hash"] == answer.json()["transactionHash"]
 
 
 async def test_what_the_ledger_refuses_is_given_back(rig: Rig) -> None:

@@ -17,13 +17,15 @@ from offerhub.commands.escrow_funding import request_funding
 from offerhub.commands.operations import book_operation, refuse_operation
 from offerhub.commands.release import request_release
 from offerhub.commands.reserve import cancel_order, reserve_order
+from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, book_withdrawal, refuse_withdrawal, request_withdrawal
 from offerhub.domain.errors import DomainError
 from offerhub.domain.fees import split_release
 from offerhub.domain.messages import Movement, Refusal
+from offerhub.domain.states import AttemptState
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Database
 from offerhub.storage.users import UserRecord
-from tests.integration.commands.market import PLATFORM, SIGNER, Market
+from tests.integration.commands.market import OUTSIDE, PLATFORM, SIGNER, Market
 
 T = TypeVar("T")
 AMOUNTS = st.integers(min_value=1, max_value=3_000_000_000)
@@ -44,6 +46,7 @@ class MarketLife(RuleBasedStateMachine):
     url: str
     people = Bundle("people")
     orders = Bundle("orders")
+    withdrawals = Bundle("withdrawals")
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,6 +109,16 @@ class MarketLife(RuleBasedStateMachine):
     def release(self, order: OrderRecord, *, refused: bool) -> None:
         self.do(self._carry_out, _release, order, refused=refused)
 
+    @rule(target=withdrawals, user=people, amount=AMOUNTS)
+    def withdraw(self, user: UserRecord, amount: int) -> object:
+        accepted = self.do(self._try, request_withdrawal, RequestWithdrawal(user.id, amount), OUTSIDE, 1)
+        return multiple() if accepted is None else accepted
+
+    @rule(withdrawal=consumes(withdrawals), dead=st.integers(0, 2), refused=st.booleans())
+    def pay_out(self, withdrawal: AcceptedWithdrawal, dead: int, *, refused: bool) -> None:
+        """Some envelopes die unapplied, then one is applied or refused by the ledger."""
+        self.do(self._pay_out, withdrawal, dead, refused=refused)
+
     @rule(order=orders)
     def whole_life(self, order: OrderRecord) -> None:
         """Random choice alone rarely walks one order to its end."""
@@ -119,12 +132,39 @@ class MarketLife(RuleBasedStateMachine):
     def forget(self, order: OrderRecord) -> None:
         """Some orders are never touched again."""
 
-    async def _try(self, command: Callable[..., Awaitable[object]], *arguments: object) -> object | None:
+    async def _try(self, command: Callable[..., Awaitable[T]], *arguments: object) -> T | None:
         try:
             async with self.market.command() as transaction:
                 return await command(transaction, *arguments)
         except DomainError:
             return None
+
+    async def _pay_out(self, accepted: AcceptedWithdrawal, dead: int, *, refused: bool) -> None:
+        withdrawal, operation_id = accepted.withdrawal, accepted.operation.id
+        wallet = str(next(u for u in self.users if u.id == withdrawal.user_id).public_key)
+        for _ in range(dead):
+            attempt = await self.market.sign_withdrawal(operation_id, wallet)
+            await self._refuse_withdrawal(operation_id)
+            await self.market.settle(attempt, AttemptState.DEAD)
+        attempt = await self.market.sign_withdrawal(operation_id, wallet)
+        await self._refuse_withdrawal(operation_id)
+        if refused:
+            await self.market.settle(attempt, AttemptState.REJECTED)
+            await self._refuse_withdrawal(operation_id)
+        else:
+            movement = Movement(wallet, withdrawal.destination, withdrawal.amount)
+            self.chain.move(movement)
+            await self.market.apply(attempt, movement)
+            await self._refuse_withdrawal(operation_id)
+        for _ in range(2):
+            async with self.market.command() as transaction:
+                view = await book_withdrawal(transaction, operation_id)
+            assert view.state == ("WITHDRAWAL_FAILED" if refused else "WITHDRAWAL_COMPLETED")
+
+    async def _refuse_withdrawal(self, operation_id: str) -> None:
+        """Whoever gives up too early changes nothing."""
+        async with self.market.command() as transaction:
+            await refuse_withdrawal(transaction, Refusal(operation_id, "withdrawal", "WITHDRAWAL_DESTINATION_INVALID", "no"))
 
     async def _carry_out(self, request: Callable[..., Awaitable[object]], order: OrderRecord, *, refused: bool) -> None:
         accepted = await self._try(request, order.id)
@@ -170,14 +210,15 @@ class MarketLife(RuleBasedStateMachine):
     @invariant()
     def the_books_equal_the_chain(self) -> None:
         for user in self.users:
-            available, reserved, _ = self.do(self.market.balance, user)
-            assert available + reserved == self.chain.holds.get(str(user.public_key), 0)
-            assert available >= 0
-            assert reserved >= 0
+            balance = self.do(self.market.books_of, user)
+            assert balance.in_wallet == self.chain.holds.get(str(user.public_key), 0)
+            assert min(balance.available, balance.reserved, balance.in_transit) >= 0
         if self.users:
             assert self.do(self.market.account, "platform:revenue") == self.chain.holds.get(PLATFORM, 0)
             assert self.do(self.market.account, "protocol:fees") == self.chain.holds.get("TW", 0)
-            assert self.do(self.market.account, "world:stellar") == self.chain.holds.get("outside", 0)
+            assert self.do(self.market.account, "world:stellar") == self.chain.holds.get("outside", 0) + self.chain.holds.get(
+                OUTSIDE.address, 0
+            )
             assert self.do(self.market.escrows_in_the_books) == self.do(self._escrows_on_chain)
 
     async def _escrows_on_chain(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ def settings(postgres_url: str, redis_url: str, **more: Any) -> Settings:
         "redis_url": redis_url,
         "network_passphrase": "Sandbox",
         "horizon_url": "http://127.0.0.1:1",
+        "stellar_rpc_url": "http://127.0.0.1:1",
         "usdc_issuer": "GISSUER",
         "trustless_work_url": "http://127.0.0.1:1",
         "trustless_work_api_key": "tw-key",

@@ -6,10 +6,17 @@ from stellar_sdk import (
     ChangeTrust,
     CreateAccount,
     EndSponsoringFutureReserves,
+    HashMemo,
+    IdMemo,
+    NoneMemo,
+    Payment,
+    ReturnHashMemo,
+    TextMemo,
     TransactionEnvelope,
 )
 
-from offerhub.domain.intents import ActivateWallets, TrustAsset
+from offerhub.domain.intents import ActivateWallets, PayOut, TrustAsset
+from offerhub.domain.withdrawals import Memo, MemoType
 from offerhub.stellar.build import MAX_WALLETS, Placement, build_envelope
 from offerhub.stellar.envelope import decode_envelope, inner_hash
 from tests.unit.stellar.offered import NETWORK, PASSPHRASE, PLATFORM, account
@@ -59,3 +66,27 @@ def test_no_more_wallets_than_signatures_and_each_once(wallets: tuple[str, ...])
 def test_nothing_is_built_that_never_ends() -> None:
     with pytest.raises(ValueError, match="for ever"):
         Placement(sequence=1, base_fee_stroops=100, max_time=0)
+
+
+@pytest.mark.parametrize(
+    ("memo", "built_memo"),
+    [
+        (None, NoneMemo()),
+        (Memo(MemoType.TEXT, "rent 7 ü"), TextMemo("rent 7 ü")),
+        (Memo(MemoType.ID, str(2**64 - 1)), IdMemo(2**64 - 1)),
+        (Memo(MemoType.HASH, "ab" * 32), HashMemo("ab" * 32)),
+        (Memo(MemoType.RETURN, "cd" * 32), ReturnHashMemo("cd" * 32)),
+    ],
+)
+def test_a_payment_out_is_one_usdc_payment_with_its_memo(memo: Memo | None, built_memo: object) -> None:
+    wallet, outside = WALLETS[:2]
+    built = build_envelope(NETWORK, PayOut(wallet, outside, 123_456_789_000_000_001, memo), PLACEMENT)
+    read = TransactionEnvelope.from_xdr(built.envelope_xdr, PASSPHRASE)
+    assert built.inner_hash == read.hash_hex()
+    assert (built.signers, read.transaction.source.account_id) == ((wallet,), wallet)
+    assert read.transaction.memo == built_memo
+    (payment,) = read.transaction.operations
+    assert isinstance(payment, Payment)
+    assert (payment.source, payment.asset, payment.amount) == (None, NETWORK.usdc, "12345678900.0000001")
+    assert payment.destination.account_id == outside
+    assert payment.destination.account_muxed is None
