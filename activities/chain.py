@@ -17,7 +17,7 @@ from offerhub.domain.plans import MOVES_MONEY, Action
 from offerhub.domain.states import AttemptState
 from offerhub.stellar import outcome as proof
 from offerhub.stellar.failure import Trace
-from offerhub.stellar.horizon import Horizon
+from offerhub.stellar.horizon import Horizon, HorizonUnavailable
 from offerhub.stellar.horizon_records import Lookup, Observation, SubmitAnswer
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.payments import escrow_movements
@@ -65,7 +65,13 @@ class ChainActivities:
             raise LookupError(f"there is no attempt {attempt.attempt_id}")
         if not stored.is_open:
             return outcome_of(stored)
-        found = await self._look(stored)
+        try:
+            found = await self._look(stored)
+        except HorizonUnavailable as error:
+            # For so long, that is as good a reason to tell a person as an answer without proof.
+            if stored.state is AttemptState.UNKNOWN or not await self._is_overdue(stored):
+                raise
+            found = proof.Pending(error.message)
         if not isinstance(found, proof.Pending):
             return await self._settle(stored, found)
         if stored.state is not AttemptState.UNKNOWN and await self._is_overdue(stored):
@@ -89,8 +95,12 @@ class ChainActivities:
             pause_s = min(pause_s * 2, SLOWEST_LOOK_S)
 
     async def _is_overdue(self, stored: AttemptRecord) -> bool:
-        ledger = await self._horizon.latest_ledger()
-        return max(ledger.closed_at_unix, int(time.time())) > stored.max_time + PROOF_IS_LATE_S
+        """By the ledger's clock or, without a ledger to ask, by ours: nothing is decided here but whom to tell."""
+        try:
+            closed_at_unix = (await self._horizon.latest_ledger()).closed_at_unix
+        except HorizonUnavailable:
+            closed_at_unix = 0
+        return max(closed_at_unix, int(time.time())) > stored.max_time + PROOF_IS_LATE_S
 
     async def _settle(self, stored: AttemptRecord, found: proof.Outcome) -> StepOutcome:
         outcome = await self._outcome(stored, found)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from offerhub.domain.errors import OutOfTurnError
+from offerhub.domain.events import Event
 from offerhub.domain.messages import Movement
 from offerhub.domain.plans import Action
 from offerhub.domain.states import AttemptState, MilestoneState
@@ -89,7 +91,29 @@ async def settle_attempt(transaction: Transaction, attempt_id: str, outcome: Out
         await attempts.leave_queue(transaction, attempt.intent_id)
     after = {"state": outcome.state, "innerHash": attempt.inner_hash, "reason": outcome.reason}
     transaction.audit("envelope.settled", ("attempt", attempt.id), {"state": attempt.state}, after)
-    return replace(attempt, **vars(settlement))
+    settled = replace(attempt, **vars(settlement))
+    if outcome.state is AttemptState.UNKNOWN:
+        _emit(transaction, "envelope.unknown", settled)
+    elif attempt.state is AttemptState.UNKNOWN:
+        _emit(transaction, "envelope.resolved", settled)
+    return settled
+
+
+def _emit(transaction: Transaction, event_type: str, attempt: AttemptRecord) -> None:
+    """All that a person needs to look for the envelope on the network without us; the envelope itself stays in its row."""
+    payload = {
+        "attemptId": attempt.id,
+        "intentId": attempt.intent_id,
+        "operationId": attempt.operation_id,
+        "status": attempt.state,
+        "innerHash": attempt.inner_hash,
+        "outerHash": attempt.outer_hash,
+        "sourceAccount": attempt.source,
+        "sequence": str(attempt.sequence),
+        "expiresAt": datetime.fromtimestamp(attempt.max_time, UTC).isoformat(),
+        "reason": attempt.reason,
+    }
+    transaction.emit(Event(event_type, attempt.id, payload))
 
 
 async def _record_effect(transaction: Transaction, attempt: AttemptRecord) -> None:

@@ -23,6 +23,7 @@ _ORDER = ("orderId", "status", "buyerId", "sellerId", "amount")
 _BALANCE = ("userId", "amount", "source", "available", "reserved")
 _WITHDRAWAL = ("withdrawalId", "userId", "status", "amount", "destinationType", "destinationRef")
 _ESCROW = ("escrowId", "orderId", "status", "contractId")
+_ENVELOPE = ("attemptId", "intentId", "status", "innerHash", "outerHash", "sourceAccount", "sequence", "expiresAt")
 
 CATALOGUE: Mapping[str, EventType] = {
     "user.created": EventType("User", ("userId", "externalUserId", "type")),
@@ -60,6 +61,8 @@ CATALOGUE: Mapping[str, EventType] = {
         "Reconciliation", ("runId", "findingId", "kind", "resourceType", "resourceId", "explanation"), ("userId", "expected", "found")
     ),
     "platform_account.low": EventType("PlatformAccount", ("publicKey", "kind", "xlm", "minimumXlm")),
+    "envelope.unknown": EventType("Attempt", _ENVELOPE, ("operationId", "reason")),
+    "envelope.resolved": EventType("Attempt", _ENVELOPE, ("operationId", "reason")),
     "ledger.mismatch": EventType("Operation", ("operationId", "expected", "found"), ("transactionHash",)),
     "signing.refused": EventType("Operation", ("operationId", "intentId", "field", "expected", "found")),
     "api_key.created": EventType("ApiKey", ("keyId", "name")),

@@ -38,15 +38,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Policy:
-    """Which cases to make of the places the worker comes by: every mode at every place, or one mode drawn for each place."""
+    """Which cases to make of the places the worker comes by: every mode at every place, or one mode drawn for each place.
+
+    Of several installations each may take its share of the places.
+    """
 
     modes: tuple[Mode, ...]
     one_each: bool = False
     seed: int = 0
-    only: str = ""
+    share: int = 0
+    shares: int = 1
 
     def at(self, place: Place) -> tuple[Mode, ...]:
-        if not str(place).startswith(self.only):
+        if zlib.crc32(str(place).encode()) % self.shares != self.share:
             return ()
         if self.one_each:
             return (self.modes[zlib.crc32(f"{self.seed} {place}".encode()) % len(self.modes)],)

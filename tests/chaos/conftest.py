@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.chaos.installation import Installation
 from tests.services import PostgresServer, SandboxServer, TestServices, start_sandbox
@@ -19,22 +20,35 @@ def hostile_sandbox(services: TestServices) -> SandboxServer:
     return start_sandbox(services)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def install(
     postgres_server: PostgresServer,
     migrated_template: str,
-    redis_url: str,
+    redis_server: str,
     temporal_address: str,
     hostile_sandbox: SandboxServer,
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Install]:
     """Makes installations that know nothing of each other: a database and a Temporal namespace for each."""
     with ExitStack() as opened:
 
         def make() -> Installation:
             url = opened.enter_context(postgres_server.database(migrated_template))
-            folder = tmp_path / f"installation-{url[-6:]}"
-            folder.mkdir()
-            return Installation(url, redis_url, temporal_address, hostile_sandbox, folder)
+            return Installation(url, redis_server, temporal_address, hostile_sandbox, tmp_path_factory.mktemp("installation"))
 
         yield make
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared(install: Install) -> AsyncIterator[Installation]:
+    """One installation for all tests that need none of their own; nobody sabotages its activities, only its network."""
+    async with install().running() as installation:
+        yield installation
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def attacked(shared: Installation) -> AsyncIterator[Installation]:
+    """The shared one, as good as new: with no fault in force, before and after."""
+    shared.parties.clear()
+    yield shared
+    await shared.heal()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +21,7 @@ from offerhub.storage.users import UserRecord
 from tests.chaos.cases import FOLDER_VARIABLE, CaseFolder
 from tests.e2e.rig import Rig, acting
 
-PATIENCE_S = 110.0
+PATIENCE_S = 240.0
 PROGRAM = ("-m", "tests.chaos.worker_with_faults")
 QUIET_S = 60.0
 
@@ -57,6 +58,8 @@ class Installation(Rig):
         while True:
             assert self.worker is not None
             if self.worker.poll() is not None:
+                if self.worker.returncode != -signal.SIGKILL:
+                    return
                 self.deaths += 1
                 self.worker = self.spawn_worker()
             await asyncio.sleep(0.05)
@@ -96,7 +99,7 @@ class Installation(Rig):
         horizon = Server(self.sandbox.url)
         source = await asyncio.to_thread(horizon.load_account, keypair.public_key)
         builder = TransactionBuilder(source, self.sandbox.environment["NETWORK_PASSPHRASE"], base_fee=10_000)
-        trust = builder.append_change_trust_op(Asset("USDC", self.sandbox.environment["USDC_ISSUER"])).set_timeout(60).build()
+        trust = builder.append_change_trust_op(Asset("USDC", self.sandbox.environment["USDC_ISSUER"])).add_time_bounds(0, 0).build()
         trust.sign(keypair)
         await asyncio.to_thread(horizon.submit_transaction, trust)
         return keypair.public_key
@@ -106,6 +109,11 @@ class Installation(Rig):
         there = Destination(address, AddressKind.ACCOUNT, exists=True, is_authorized=True, room_stroops=2**62)
         async with self.database.transaction(acting()) as transaction:
             return await request_withdrawal(transaction, wanted, there, 1)
+
+    async def events(self, event_type: str, operation_id: str) -> list[dict[str, Any]]:
+        """Payloads of the events of a type that are about an operation."""
+        query = "SELECT payload FROM events WHERE type = :type AND payload ->> 'operationId' = :id ORDER BY inserted"
+        return [row["payload"] for row in await self.rows(query, type=event_type, id=operation_id)]
 
     async def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
         async with self.database.reading() as reader:
