@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import time
 
-from offerhub.commands.reconciliation import request_run
 from temporalio import activity
 
 from activities.failures import WaitingError
 from activities.stream_guard import StreamGuard, StreamHalted
 from offerhub.commands.deposits import accept_gap, book_payments, halt_deposits, keep_anchor, payments_stream
+from offerhub.commands.reconciliation import request_run
 from offerhub.domain.context import Context
 from offerhub.domain.payments import ledger_of
 from offerhub.stellar.horizon import PAGE_RECORDS, Horizon, HorizonUnavailable
@@ -67,11 +67,13 @@ class DepositActivities:
         try:
             while time.monotonic() < until and not stopping.done():
                 following = asyncio.create_task(self._connect(until))
-                await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    following.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await following
+                try:
+                    await asyncio.wait([following, stopping], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not following.done():
+                        following.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await following
         finally:
             stopping.cancel()
         return await self.open_payments_cursor()

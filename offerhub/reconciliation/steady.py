@@ -12,7 +12,7 @@ from offerhub.storage.snapshots import Booked
 
 Seen = TypeVar("Seen")
 Books = Callable[[list[str]], Awaitable[Mapping[str, Booked]]]
-PAUSES_S = (0.0, 0.3, 0.7, 1.5, 3.0)
+PAUSES_S = (0.3, 0.7, 1.5, 3.0)
 _PATIENCE_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
@@ -36,27 +36,32 @@ class Side(Generic[Seen]):
 
 
 async def compare(first: Sequence[Booked], side: Side[Seen]) -> list[Compared[Seen]]:
-    """Compare each; what differs or moves is read again, a little later each time.
+    """Compare each; what differs or moves is looked at again, a little later each time.
 
     Still different on the last look: settled if the books stood still around it and nothing of it is in flight.
     """
-    done: dict[str, Compared[Seen]] = {}
-    waiting = list(first)
+    done = await look(first, side)
     for pause_s in PAUSES_S:
-        if not waiting:
+        differing = [identity for identity, one in done.items() if not one.agrees]
+        if not differing:
             break
         await asyncio.sleep(pause_s)
-        before = waiting if pause_s == 0 else list((await side.books([one.id for one in waiting])).values())
-        seen = await side.chain(before)
-        after = await side.books([one.id for one in before])
-        for one in before:
-            now = after.get(one.id)
-            stood_still = now is not None and now.stroops == one.stroops
-            agrees = stood_still and side.amount(seen[one.id]) == one.stroops
-            in_motion = one.in_motion or (now is not None and now.in_motion)
-            done[one.id] = Compared(one, seen[one.id], agrees, agrees or (stood_still and not in_motion))
-        waiting = [one for one in before if not done[one.id].agrees]
+        done |= await look(list((await side.books(differing)).values()), side)
     return [done[one.id] for one in first]
+
+
+async def look(before: Sequence[Booked], side: Side[Seen]) -> dict[str, Compared[Seen]]:
+    """Once: the chain between two readings of the books."""
+    seen = await side.chain(before)
+    after = await side.books([one.id for one in before])
+    return {one.id: _judge(one, seen[one.id], after.get(one.id), side) for one in before}
+
+
+def _judge(before: Booked, seen: Seen, after: Booked | None, side: Side[Seen]) -> Compared[Seen]:
+    stood_still = after is not None and after.stroops == before.stroops
+    agrees = stood_still and side.amount(seen) == before.stroops
+    in_motion = before.in_motion or (after is not None and after.in_motion)
+    return Compared(before, seen, agrees, agrees or (stood_still and not in_motion))
 
 
 async def patiently(ask: Callable[[], Awaitable[Seen]]) -> Seen:

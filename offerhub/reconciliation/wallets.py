@@ -14,7 +14,7 @@ from offerhub.domain.context import Context
 from offerhub.domain.money import USDC, format_amount
 from offerhub.domain.payments import IncomingPayment, WalletMovement
 from offerhub.domain.reconciliation import Figures, Finding, FindingKind
-from offerhub.reconciliation.steady import Compared, Side, compare, patiently
+from offerhub.reconciliation.steady import Compared, Side, compare, look, patiently
 from offerhub.stellar.horizon import PAGE_RECORDS, Horizon
 from offerhub.stellar.horizon_records import AccountRecord
 from offerhub.stellar.network import StellarNetwork
@@ -48,6 +48,10 @@ class WalletState:
     @property
     def found_stroops(self) -> int:
         return _usdc(self.account)
+
+    @property
+    def difference(self) -> int:
+        return self.found_stroops - self.booked.stroops
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class WalletReconciler:
 
     async def _compare(self, run_id: str, first: Sequence[Booked]) -> list[WalletState]:
         compared = await compare(first, Side(self._books, self._accounts, _usdc))
-        return [await self._state(run_id, one) for one in compared]
+        return list(await asyncio.gather(*(self._state(run_id, one) for one in compared)))
 
     async def _state(self, run_id: str, compared: Compared[AccountRecord | None]) -> WalletState:
         state = WalletState(compared.booked, compared.seen, compared.agrees, compared.is_settled)
@@ -94,21 +98,29 @@ class WalletReconciler:
         return replace(state, findings=(*state.findings, *_remarks(state)))
 
     async def _settle(self, run_id: str, state: WalletState) -> WalletState:
-        """Look for the reason in the wallet's own history; credit what was missed; what is left is drift."""
+        """Look for the reason in the wallet's own history; credit what was missed; what is left is drift.
+
+        Nothing is said of a wallet that changed meanwhile: the history would explain another difference.
+        """
         history = await self._history(state)
+        if history is None:
+            return replace(state, is_settled=False)
         credited: list[DepositRecord] = []
         if history.missed:
             async with self._database.transaction(Context("system", "reconciliation")) as transaction:
                 credited = await credit_missed(transaction, run_id, history.missed)
-        if credited:
-            booked = (await self._books([state.booked.id]))[state.booked.id]
-            [again] = await compare([booked], Side(self._books, self._accounts, _usdc))
-            state = WalletState(again.booked, again.seen, again.agrees, again.is_settled, credited=tuple(credited))
-        if state.agrees or not state.is_settled:
-            return state
-        if history.waiting_stroops and state.found_stroops - state.booked.stroops == history.waiting_stroops:
-            return replace(state, is_settled=False, waiting_stroops=history.waiting_stroops)
-        return replace(state, findings=(_drift(state, history, await self._halted()),))
+        now = replace(await self._look_again(state), credited=tuple(credited))
+        unchanged = (now.booked.stroops, now.found_stroops) == (state.booked.stroops + _sum(credited), state.found_stroops)
+        if now.agrees or not now.is_settled or not unchanged:
+            return replace(now, is_settled=now.agrees)
+        if history.waiting_stroops and now.difference == history.waiting_stroops:
+            return replace(now, is_settled=False, waiting_stroops=history.waiting_stroops)
+        return replace(now, findings=(_drift(now, history, await self._halted()),))
+
+    async def _look_again(self, state: WalletState) -> WalletState:
+        booked = (await self._books([state.booked.id]))[state.booked.id]
+        again = (await look([booked], Side(self._books, self._accounts, _usdc)))[booked.id]
+        return WalletState(again.booked, again.seen, again.agrees, again.is_settled)
 
     async def _books(self, ids: list[str]) -> Mapping[str, Booked]:
         async with self._database.reading() as reader:
@@ -122,8 +134,11 @@ class WalletReconciler:
         accounts = await asyncio.gather(*(read(one.address) for one in wallets))
         return {one.id: account for one, account in zip(wallets, accounts, strict=True)}
 
-    async def _history(self, state: WalletState) -> _History:
-        """Newest first, until the difference is explained or there is no more of it."""
+    async def _history(self, state: WalletState) -> _History | None:
+        """Newest first, until the difference is explained or there is no more of it. None where history is behind the account."""
+        as_of = (state.account.latest_ledger if state.account else None) or 0
+        if (await patiently(self._horizon.root)).history_ledger < as_of:
+            return None
         found = _History()
         cursor = ""
         for _ in range(HISTORY_PAGES):
@@ -134,7 +149,7 @@ class WalletReconciler:
             moved = [one for body in bodies for one in wallet_movements(body, self._network.usdc_issuer, state.booked.address)]
             found = _joined(found, await self._unknown(mine, moved))
             explained = sum(one.amount_stroops for one in found.unbooked)
-            if len(records) < PAGE_RECORDS or explained == state.found_stroops - state.booked.stroops:
+            if len(records) < PAGE_RECORDS or explained == state.difference:
                 break
             cursor = records[-1].paging_token
         return found
@@ -183,12 +198,16 @@ def _usdc(account: AccountRecord | None) -> int:
     return (account.usdc_stroops or 0) if account else 0
 
 
+def _sum(credited: Sequence[DepositRecord]) -> int:
+    return sum(deposit.amount for deposit in credited)
+
+
 def _joined(one: _History, other: _History) -> _History:
     return _History(one.missed + other.missed, one.unbooked + other.unbooked, one.waiting_stroops + other.waiting_stroops)
 
 
 def _drift(state: WalletState, history: _History, halted: str) -> Finding:
-    difference = state.found_stroops - state.booked.stroops
+    difference = state.difference
     credited = {deposit.chain_operation for deposit in state.credited}
     unbooked = [one for one in history.unbooked if one.chain_operation not in credited]
     how = "more" if difference > 0 else "less"
