@@ -28,17 +28,21 @@ from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import PayOut
 from offerhub.domain.messages import PlatformAccount, Prepared, SignedAttempt
 from offerhub.domain.plans import PAY_OUT, Action, Step
+from offerhub.domain.states import AttemptState
 from offerhub.stellar.build import Placement, build_envelope
 from offerhub.stellar.envelope import attach_signatures, decode_envelope, encode_envelope, fee_bump
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.verify import VerifiedEnvelope
 from offerhub.storage import attempts, wallets
 from offerhub.storage.attempts import AttemptRecord
-from offerhub.storage.unit_of_work import Database, new_id
+from offerhub.storage.unit_of_work import Database, Transaction, new_id
 from offerhub.storage.wallets import SealedWallet
 
-# What a fee bump bids on top of the inner transaction's own bid; only what the ledger asks is charged.
+# What a fee bump bids on top of the inner transaction's own bid; only what the ledger asks is charged. Every envelope of an intent that
+# died has perhaps bid too little, so its successor bids four times as much.
 BUMP_STROOPS = 20_000
+BUMP_GROWTH_BITS = 2
+MOST_BUMP_STROOPS = 20_000_000
 OWN_BASE_FEE_STROOPS = 10_000
 OWN_MAX_WINDOW_S = 300
 # Never more new keys in one go than two batches.
@@ -109,11 +113,12 @@ class SigningActivities:
         is_deploy = wanted.step.action is Action.DEPLOY
         async with self._database.reading() as reader:
             fee_account = None if is_deploy else await wallets.platform_key(reader, "FEE")
+            bid_stroops = await _bid(reader, wanted.intent_id, verified.fee_stroops)
             sealed = await wallets.sealed(reader, [key for key in (verified.source, fee_account) if key])
         envelope = self._signed(decode_envelope(verified.envelope_xdr), bytes.fromhex(verified.inner_hash), [verified.source], sealed)
         outer_hash = verified.inner_hash
         if not is_deploy:
-            envelope, outer_hash = self._bumped(envelope, verified.fee_stroops, fee_account, sealed)
+            envelope, outer_hash = self._bumped(envelope, bid_stroops, fee_account, sealed)
         step = wanted.step
         return AttemptRecord(
             id=new_id("att"),
@@ -141,11 +146,12 @@ class SigningActivities:
             # The platform's own accounts have lumens; a user's wallet has none.
             is_bumped = isinstance(own.intent, PayOut)
             fee_account = await wallets.platform_key(reader, "FEE") if is_bumped else None
+            bid_stroops = await _bid(reader, prepared.intent_id, built.fee_stroops)
             sealed = await wallets.sealed(reader, [*built.signers, *([fee_account] if fee_account else [])])
         envelope = self._signed(decode_envelope(built.envelope_xdr), bytes.fromhex(built.inner_hash), built.signers, sealed)
         outer_hash = built.inner_hash
         if is_bumped:
-            envelope, outer_hash = self._bumped(envelope, built.fee_stroops, fee_account, sealed)
+            envelope, outer_hash = self._bumped(envelope, bid_stroops, fee_account, sealed)
         signed = AttemptRecord(
             id=new_id("att"),
             intent_id=prepared.intent_id,
@@ -161,11 +167,11 @@ class SigningActivities:
         )
         return signed_attempt(await self._record(operation_context(own.operation) if own.operation else _SYSTEM, signed))
 
-    def _bumped(self, signed: bytes, fee_stroops: int, fee_account: str | None, sealed: dict[str, SealedWallet]) -> tuple[bytes, str]:
+    def _bumped(self, signed: bytes, bid_stroops: int, fee_account: str | None, sealed: dict[str, SealedWallet]) -> tuple[bytes, str]:
         """The signed envelope in a fee bump that the FEE account pays and signs; and the bump's hash."""
         if fee_account is None:
             raise CustodyError("There is no ready FEE account.")
-        outer, to_sign = fee_bump(self._network, signed, fee_account, 2 * fee_stroops + BUMP_STROOPS)
+        outer, to_sign = fee_bump(self._network, signed, fee_account, bid_stroops)
         return self._signed(outer, to_sign, [fee_account], sealed), to_sign.hex()
 
     async def _record(self, context: Context, signed: AttemptRecord) -> AttemptRecord:
@@ -186,6 +192,12 @@ class SigningActivities:
         wallet_id = new_id("wal")
         public_key, seed = self._vault.create(wallet_id)
         return SealedWallet(wallet_id, kind, public_key, seed.format_version, seed.key_id, seed.wrapped_key, seed.nonce, seed.ciphertext)
+
+
+async def _bid(reader: Transaction, intent_id: str, fee_stroops: int) -> int:
+    """What the fee bump around a transaction of this fee offers in all."""
+    died = sum(attempt.state is AttemptState.DEAD for attempt in await attempts.of_intent(reader, intent_id))
+    return 2 * fee_stroops + min(BUMP_STROOPS << (BUMP_GROWTH_BITS * died), MOST_BUMP_STROOPS)
 
 
 def _as_json(step: Step) -> dict[str, Any]:

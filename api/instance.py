@@ -14,7 +14,7 @@ from api.schemas.answers import One
 from api.schemas.fields import METADATA_KEYS, MILESTONES
 from api.schemas.instance import Config, DetailedHealth, Health
 from offerhub.domain.fees import PROTOCOL_FEE_BPS
-from offerhub.domain.money import USDC
+from offerhub.domain.money import USDC, format_amount
 
 VERSION = "0.1.0"
 routes = Routes("Instance")
@@ -53,7 +53,8 @@ async def get_config(call: CurrentCall) -> Response:
                 "maxWaitSeconds": MAX_WAIT_S,
                 "maxMilestones": MILESTONES,
                 "maxMetadataKeys": METADATA_KEYS,
+                "minWithdrawal": format_amount(settings.min_withdrawal_stroops),
             },
-            "features": ["single_release_escrow", "event_stream", "idempotency"],
+            "features": ["single_release_escrow", "crypto_withdrawals", "event_stream", "idempotency"],
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from api.schemas.fields import Shape
+from api.schemas.fields import Amount, Shape
 from api.schemas.users import Asset
 
 State = Literal["ok", "degraded", "down"]
@@ -44,6 +44,7 @@ class Limits(Shape):
     max_wait_seconds: int
     max_milestones: int
     max_metadata_keys: int
+    min_withdrawal: Amount
 
 
 class Fees(Shape):

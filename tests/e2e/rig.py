@@ -235,7 +235,7 @@ class Rig:
         usdc = Asset("USDC", self.sandbox.environment["USDC_ISSUER"])
         held = format_amount(await self.on_chain(keypair.public_key))
         payment = TransactionBuilder(source, self.sandbox.environment["NETWORK_PASSPHRASE"], base_fee=0)
-        inner = payment.append_payment_op(usdc.issuer or "", usdc, held).set_timeout(60).build()
+        inner = payment.append_payment_op(usdc.issuer or "", usdc, held).add_time_bounds(0, 0).build()
         inner.sign(keypair)
         payer = Keypair.random()
         async with httpx.AsyncClient() as client:

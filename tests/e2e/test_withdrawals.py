@@ -9,6 +9,7 @@ from api.app import create_services
 from offerhub.commands.order_facts import Accepted
 from offerhub.commands.withdrawals import AcceptedWithdrawal
 from offerhub.domain import ledger
+from offerhub.domain.messages import ORDERS_QUEUE, WithdrawalInput
 from offerhub.domain.withdrawals import Memo, MemoType
 from tests.e2e.outside import OutsideAccount, accept_withdrawal, read_withdrawal
 from tests.e2e.rig import Rig
@@ -94,6 +95,46 @@ async def test_withdrawals_and_orders_of_one_user_take_turns_on_his_account(rig:
     assert [attempt.state for attempt in attempts] == ["CONFIRMED"] * 6
     assert await rig.on_chain(outside.address) == 5 * AMOUNT
     await rig.assert_books_equal_chain(user)
+
+
+async def test_a_workflow_started_again_pays_nothing_more(rig: Rig) -> None:
+    user, outside = await rig.user(), await OutsideAccount.open(rig.sandbox)
+    await rig.deposit(user, 2 * AMOUNT)
+    accepted = await accept_withdrawal(rig, user, outside.address, AMOUNT)
+    await rig.succeeded(accepted)
+    client, start = await rig.temporal(), WithdrawalInput(accepted.withdrawal.id, accepted.operation.id)
+    first = client.get_workflow_handle(accepted.operation.workflow_id)
+    assert await first.result() == "WITHDRAWAL_COMPLETED"
+    again = await client.start_workflow("Withdrawal", start, id=accepted.operation.workflow_id, task_queue=ORDERS_QUEUE)
+    assert await again.result() == "WITHDRAWAL_COMPLETED"
+    assert len(await rig.attempts_of(accepted.operation.id)) == len(await outside.payments()) == 1
+
+
+@pytest.mark.slow
+async def test_a_dead_envelope_is_followed_by_one_that_bids_more(rig: Rig) -> None:
+    """Fees have risen above the first bid: the network refuses it until it is too late for it."""
+    user, outside = await rig.user(), await OutsideAccount.open(rig.sandbox)
+    await rig.deposit(user, AMOUNT)
+    async with httpx.AsyncClient(base_url=rig.sandbox.url) as control:
+        surge = {"kind": "fee_surge", "feeStroops": 40_000, "account": user.public_key}
+        fault = (await control.post("/control/faults", json=surge)).raise_for_status().json()
+        try:
+            accepted = await accept_withdrawal(rig, user, outside.address, AMOUNT)
+            await rig.until(lambda: _is_submitted(rig, accepted.operation.id))
+            (await control.post("/control/clock/advance", json={"seconds": 600})).raise_for_status()
+            # A ledger closes whenever somebody does something.
+            await OutsideAccount.open(rig.sandbox)
+            await rig.succeeded(accepted, timeout_s=60)
+        finally:
+            await control.delete(f"/control/faults/{fault['id']}")
+    attempts = await rig.attempts_of(accepted.operation.id)
+    assert [attempt.state for attempt in attempts] == ["DEAD", "CONFIRMED"]
+    assert len(await outside.payments()) == 1
+    await rig.assert_books_equal_chain(user)
+
+
+async def _is_submitted(rig: Rig, operation_id: str) -> bool:
+    return any(attempt.submissions for attempt in await rig.attempts_of(operation_id))
 
 
 async def test_an_account_used_without_us_costs_an_envelope_and_not_the_withdrawal(rig: Rig) -> None:

@@ -96,6 +96,7 @@ async def test_answers_have_exactly_the_documented_shape(api: Api) -> None:
     running = await reserved(api)
     promised = await api.client.post(f"/orders/{running['id']}/escrow", headers=NOW)
     deposit = (await api.client.get("/deposits")).json()["data"][0]["id"]
+    withdrawal = (await api.market.withdraw(await api.market.user(100), 100)).withdrawal.id
     answers = [
         promised,
         await api.client.post("/users", json={"externalUserId": "shape"}),
@@ -105,6 +106,7 @@ async def test_answers_have_exactly_the_documented_shape(api: Api) -> None:
                 *("/health", "/config", "/me", "/users", f"/users/{buyer}", f"/users/{buyer}/balance", f"/users/{buyer}/wallet"),
                 *(f"/users/{buyer}/wallet/deposit", "/orders", f"/orders/{order['id']}", f"/orders/{running['id']}"),
                 *(f"/orders/{order['id']}/milestones", "/operations", "/deposits", f"/deposits/{deposit}", "/events"),
+                *("/withdrawals", f"/withdrawals/{withdrawal}"),
             )
         ],
     ]
