@@ -15,7 +15,21 @@ from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
-from api import api_keys, deposits, escrow, events, instance, operations, orders, problems, resolution, users, wallets, withdrawals
+from api import (
+    api_keys,
+    deposits,
+    escrow,
+    events,
+    instance,
+    operations,
+    orders,
+    problems,
+    reconciliation,
+    resolution,
+    users,
+    wallets,
+    withdrawals,
+)
 from api.answers import API_PREFIX, Answer
 from api.auth import Keyring
 from api.call import Services
@@ -23,6 +37,7 @@ from api.health import HealthReport
 from api.middleware import RequestFrame
 from api.openapi import DESCRIPTION, complete
 from api.routing import ScopedRoute
+from offerhub.reconciliation.on_demand import WalletComparison
 from offerhub.settings import Settings
 from offerhub.stellar.destinations import Destinations
 from offerhub.storage.unit_of_work import Database
@@ -31,7 +46,7 @@ from offerhub.stream.nudges import Nudges
 from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
-_RESOURCES = (instance, api_keys, users, wallets, orders, escrow, resolution, operations, deposits, withdrawals, events)
+_RESOURCES = (instance, api_keys, users, wallets, orders, escrow, resolution, operations, deposits, withdrawals, reconciliation, events)
 # Swagger UI's own files, served from here: the page works where there is no internet.
 DOCS_FILES = "/docs-files"
 _KEY_USE_EVERY_S = 5.0
@@ -43,7 +58,8 @@ def create_services(settings: Settings) -> Services:
     nudges = Nudges(redis)
     database = Database(settings.database_url, nudges.publish)
     keyring = Keyring(database, settings.offerhub_master_key, live=settings.stellar_network == "mainnet")
-    return Services(settings, database, redis, nudges, Hub(database, redis), keyring, Destinations(settings))
+    comparison = WalletComparison(settings, database)
+    return Services(settings, database, redis, nudges, Hub(database, redis), keyring, Destinations(settings), comparison)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -81,6 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with suppress(Exception):
         await services.keyring.note_use()
     await services.destinations.close()
+    await services.wallet_comparison.close()
     await services.nudges.close()
     await services.redis.aclose()
     await services.database.close()

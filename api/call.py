@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from api import problems
 from api.auth import Caller, Keyring
 from offerhub.domain.context import Context
+from offerhub.reconciliation.on_demand import WalletComparison
 from offerhub.settings import Settings
 from offerhub.stellar.destinations import Destinations
 from offerhub.storage.unit_of_work import Database
@@ -36,6 +37,7 @@ class Services:
     hub: Hub
     keyring: Keyring
     destinations: Destinations
+    wallet_comparison: WalletComparison
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from offerhub.storage.snapshots import Booked
 Seen = TypeVar("Seen")
 Books = Callable[[list[str]], Awaitable[Mapping[str, Booked]]]
 PAUSES_S = (0.3, 0.7, 1.5, 3.0)
-_PATIENCE_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+PATIENCE_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def _judge(before: Booked, seen: Seen, after: Booked | None, side: Side[Seen]) -
     return Compared(before, seen, agrees, agrees or (stood_still and not in_motion))
 
 
-async def patiently(ask: Callable[[], Awaitable[Seen]]) -> Seen:
+async def patiently(ask: Callable[[], Awaitable[Seen]], pauses_s: Sequence[float] = PATIENCE_S) -> Seen:
     """A page has many questions; a passing fault of one of them is waited out instead of starting the page again."""
-    for pause_s in _PATIENCE_S:
+    for pause_s in pauses_s:
         try:
             return await ask()
         except HorizonUnavailable as away:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
 from offerhub.commands.deposits import payments_stream
 from offerhub.commands.reconciliation import credit_missed
@@ -14,7 +15,7 @@ from offerhub.domain.context import Context
 from offerhub.domain.money import USDC, format_amount
 from offerhub.domain.payments import IncomingPayment, WalletMovement
 from offerhub.domain.reconciliation import Figures, Finding, FindingKind
-from offerhub.reconciliation.steady import Compared, Side, compare, look, patiently
+from offerhub.reconciliation.steady import PATIENCE_S, Compared, Side, compare, look, patiently
 from offerhub.stellar.horizon import PAGE_RECORDS, Horizon
 from offerhub.stellar.horizon_records import AccountRecord
 from offerhub.stellar.network import StellarNetwork
@@ -24,6 +25,7 @@ from offerhub.storage.deposits import DepositRecord
 from offerhub.storage.snapshots import Booked
 from offerhub.storage.unit_of_work import Database
 
+Answer = TypeVar("Answer")
 PAGE_WALLETS = 100
 AT_ONCE = 8
 # How far back into a wallet's history an unexplained difference is followed.
@@ -64,8 +66,9 @@ class _History:
 
 
 class WalletReconciler:
-    def __init__(self, database: Database, horizon: Horizon, network: StellarNetwork) -> None:
+    def __init__(self, database: Database, horizon: Horizon, network: StellarNetwork, patience_s: Sequence[float] = PATIENCE_S) -> None:
         self._database = database
+        self._patience_s = patience_s
         self._horizon = horizon
         self._network = network
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -122,6 +125,9 @@ class WalletReconciler:
         again = (await look([booked], Side(self._books, self._accounts, _usdc)))[booked.id]
         return WalletState(again.booked, again.seen, again.agrees, again.is_settled)
 
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
+        return await patiently(question, self._patience_s)
+
     async def _books(self, ids: list[str]) -> Mapping[str, Booked]:
         async with self._database.reading() as reader:
             return await snapshots.wallets(reader, ids)
@@ -129,7 +135,7 @@ class WalletReconciler:
     async def _accounts(self, wallets: Sequence[Booked]) -> dict[str, AccountRecord | None]:
         async def read(address: str) -> AccountRecord | None:
             async with self._turns:
-                return await patiently(lambda: self._horizon.account(address))
+                return await self._ask(lambda: self._horizon.account(address))
 
         accounts = await asyncio.gather(*(read(one.address) for one in wallets))
         return {one.id: account for one, account in zip(wallets, accounts, strict=True)}
@@ -137,12 +143,12 @@ class WalletReconciler:
     async def _history(self, state: WalletState) -> _History | None:
         """Newest first, until the difference is explained or there is no more of it. None where history is behind the account."""
         as_of = (state.account.latest_ledger if state.account else None) or 0
-        if (await patiently(self._horizon.root)).history_ledger < as_of:
+        if (await self._ask(self._horizon.root)).history_ledger < as_of:
             return None
         found = _History()
         cursor = ""
         for _ in range(HISTORY_PAGES):
-            records = await patiently(partial(self._horizon.account_payments, state.booked.address, cursor))
+            records = await self._ask(partial(self._horizon.account_payments, state.booked.address, cursor))
             bodies = [record.body for record in records]
             paid = [one for body in bodies for one in incoming_payments(body, self._network.usdc_issuer)]
             mine = [one for one in paid if one.recipient == state.booked.address and one.asset == USDC]
@@ -173,7 +179,7 @@ class WalletReconciler:
     async def _claimable(self, wallets: Sequence[Booked]) -> list[Finding]:
         async def read(wallet: Booked) -> list[Finding]:
             async with self._turns:
-                offers = await patiently(lambda: self._horizon.claimable_usdc(wallet.address))
+                offers = await self._ask(lambda: self._horizon.claimable_usdc(wallet.address))
             return [
                 Finding(
                     FindingKind.CLAIMABLE_BALANCE,
