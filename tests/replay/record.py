@@ -14,6 +14,8 @@ from typing import Any
 
 from temporalio.client import Client
 
+from offerhub.storage.users import UserRecord
+from tests.e2e.outside import NO_LIMIT, OutsideAccount, accept_withdrawal
 from tests.e2e.rig import Rig
 from tests.services import TestServices, start_postgres, start_sandbox, start_temporal, start_valkey
 
@@ -32,10 +34,20 @@ async def _run_orders(rig: Rig) -> list[str]:
     await rig.succeeded(await rig.accept_escrow(refused.id))
     await rig.withdraw_behind_our_back(buyer)
     assert (await rig.finished(await rig.accept_funding(refused.id))).status == "FAILED"
+    withdrawals = [await _withdraw(rig, seller, limit_stroops) for limit_stroops in (NO_LIMIT, 0)]
     client = await rig.temporal()
     await client.get_workflow_handle(f"order/{order.id}").result()
     escrows = [f"escrow/{(await rig.read_order(one)).the_escrow.id}" for one in (order.id, refused.id)]
-    return [f"order/{order.id}", f"order/{refused.id}", *escrows, f"release/{order.id}", "wallet-stock", "deposits"]
+    return [f"order/{order.id}", f"order/{refused.id}", *escrows, f"release/{order.id}", "wallet-stock", "deposits", *withdrawals]
+
+
+async def _withdraw(rig: Rig, user: UserRecord, limit_stroops: int) -> str:
+    """To an account outside; without a trustline there the ledger refuses the payment."""
+    outside = await OutsideAccount.open(rig.sandbox, limit_stroops)
+    accepted = await accept_withdrawal(rig, user, outside.address, AMOUNT // 4)
+    assert (await rig.finished(accepted)).status == ("SUCCEEDED" if limit_stroops else "FAILED")
+    await (await rig.temporal()).get_workflow_handle(accepted.operation.workflow_id).result()
+    return accepted.operation.workflow_id
 
 
 async def _save(client: Client, workflow_ids: list[str], folder: Path) -> None:
