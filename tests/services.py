@@ -150,10 +150,10 @@ def start_temporal(services: TestServices) -> str:
     return f"127.0.0.1:{grpc}"
 
 
-def start_sandbox(services: TestServices, interval_s: str = "0") -> SandboxServer:
+def start_sandbox(services: TestServices, interval_s: str = "0", trustless_requests_per_minute: str = "0") -> SandboxServer:
     """Closes a ledger at once whenever something is queued, and has no request limit, unless told otherwise."""
     port = ports.any_free()
-    services.start(sandbox.prepare(services.folder / f"sandbox-{port}", port, interval_s, "0"))
+    services.start(sandbox.prepare(services.folder / f"sandbox-{port}", port, interval_s, trustless_requests_per_minute))
     described = sandbox.state(port)
     return SandboxServer(sandbox.url(port), described, sandbox.server_environment(port, described))
 

@@ -46,11 +46,12 @@ class Policy:
     modes: tuple[Mode, ...]
     one_each: bool = False
     seed: int = 0
+    only: str = ""
     share: int = 0
     shares: int = 1
 
     def at(self, place: Place) -> tuple[Mode, ...]:
-        if zlib.crc32(str(place).encode()) % self.shares != self.share:
+        if not str(place).startswith(self.only) or zlib.crc32(str(place).encode()) % self.shares != self.share:
             return ()
         if self.one_each:
             return (self.modes[zlib.crc32(f"{self.seed} {place}".encode()) % len(self.modes)],)
@@ -97,6 +98,11 @@ class CaseFolder:
     def owed(self) -> set[tuple[Place, Mode]]:
         policy = self.policy()
         return {(place, mode) for place in self.places() for mode in policy.at(place)} - self.cases()
+
+    def forget(self) -> None:
+        """What has happened may happen again."""
+        for path in (self.folder / "cases").iterdir():
+            path.unlink()
 
     def hold(self, place: Place, mode: Mode) -> Path:
         marker = self.folder / "held" / f"{place}~{mode}"

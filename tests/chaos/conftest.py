@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 
+from tests.chaos.cases import Policy
 from tests.chaos.installation import Installation
 from tests.services import PostgresServer, SandboxServer, TestServices, start_sandbox
 
@@ -50,5 +51,10 @@ async def shared(install: Install) -> AsyncIterator[Installation]:
 async def attacked(shared: Installation) -> AsyncIterator[Installation]:
     """The shared one, as good as new: with no fault in force, before and after."""
     shared.parties.clear()
+    shared.began = datetime.now(UTC)
+    shared.cases.set_policy(Policy(()))
+    shared.cases.forget()
     yield shared
+    shared.cases.set_policy(Policy(()))
+    shared.cases.let_go()
     await shared.heal()

@@ -72,6 +72,8 @@ async def _held(run: Run, marker: Path, *, before: bool) -> Any:
     result = None if before else await run()
     while marker.exists():  # noqa: ASYNC110, ASYNC240 - a file tells nobody of its end
         await asyncio.sleep(0.02)
+        if not activity.info().is_local:
+            activity.heartbeat()
     return await run() if before else result
 
 
