@@ -70,5 +70,5 @@ async def patiently(ask: Callable[[], Awaitable[Seen]], pauses_s: Sequence[float
         try:
             return await ask()
         except HorizonUnavailable as away:
-            await asyncio.sleep(away.retry_after_s or pause_s)
+            await asyncio.sleep(min(away.retry_after_s or pause_s, pauses_s[-1]))
     return await ask()
