@@ -1,6 +1,7 @@
 """`python -m bench`: measure a stack and write down what was found. Ends with 1 if any answer was not the one expected.
 
-Order: life cycles, event latency, then requests, because thousands of new orders keep the outbox busy for a while afterwards.
+Order: life cycles, event latency, releases, deposits, then requests, because thousands of new orders keep the outbox busy for a while
+afterwards. The signers come last, each number of them on a stack of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import uvloop
 
-from bench import sse, stack
+from bench import deposits, release, signers, sse, stack
 from bench.cells import Cells, Pace
 from bench.cpu import Meter
+from bench.deposits import Deposits
 from bench.failure import BenchFailure
 from bench.history import count_events
 from bench.lifecycle import Lives
@@ -27,13 +29,16 @@ from bench.report import Report
 from bench.stack import Stack
 from bench.target import Target
 
-PARTS = ("lifecycle", "sse", "http")
+ON_ONE_STACK = ("lifecycle", "sse", "release", "deposits", "http")
+PARTS = (*ON_ONE_STACK, "signers")
 REQUEST_CONCURRENCIES = (1, 16, 64)
 LIFE_CONCURRENCIES = (1, 8, 16)
 LIVES_PER_CELL = 40
 # At least as many as the most connections, so that neighbours in time never share an account.
 PAIRS = 64
 WARM_UP_S = 1.0
+# One a second: 60 of them where a cell takes five seconds.
+DEPOSITS_PER_SECOND_OF_A_CELL = 12
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,14 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
+    conditions = {} if options.stack else stack.conditions()
+    report = Report(datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"), Machine.here(), conditions)
     try:
-        with nullcontext(stack.given(options.stack)) if options.stack else stack.own() as under_test:
-            report = uvloop.run(_Run(under_test, options).measure())
+        if options.parts & set(ON_ONE_STACK):
+            with nullcontext(stack.given(options.stack)) if options.stack else stack.own() as under_test:
+                uvloop.run(_Run(under_test, options, report).measure())
+        if "signers" in options.parts:
+            _signers(report)
     except BenchFailure as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
@@ -59,15 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _signers(report: Report) -> None:
+    for count, escrows in signers.POOLS.items():
+        _say(f"{escrows} escrows, {count} signers")
+        with stack.own({"PLATFORM_SIGNERS": str(count)}) as under_test:
+            report.signer_pools.append(uvloop.run(signers.measure(under_test, count, escrows)))
+
+
 class _Run:
-    def __init__(self, under_test: Stack, options: Options) -> None:
+    def __init__(self, under_test: Stack, options: Options, report: Report) -> None:
         self._stack = under_test
         self._options = options
         self._api = Target(under_test.api_url, under_test.api_key)
         self._meter = Meter(under_test.pids)
-        self._report = Report(datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"), Machine.here(), under_test.conditions)
+        self._report = report
 
-    async def measure(self) -> Report:
+    async def measure(self) -> None:
         _say(f"opening a market of {PAIRS} buyers and {PAIRS} sellers")
         market = await open_market(self._api, Target(self._stack.sandbox_url), PAIRS)
         await self._quiet("setting up the market")
@@ -78,11 +95,16 @@ class _Run:
             _say("events")
             self._report.sse = await sse.measure(self._api, market, self._options.seconds * 2)
             await self._quiet("the events' orders")
+        if "release" in self._options.parts:
+            _say(f"releases, {release.AT_ONCE} at a time")
+            self._report.releases = await release.measure(self._api, market)
+            await self._quiet("the releases")
+        if "deposits" in self._options.parts:
+            await self._deposits(market)
         if "http" in self._options.parts:
             await self._requests(market)
         await market.check_books()
         self._report.books = f"The books balance to the stroop over the {2 * PAIRS} users of this run."
-        return self._report
 
     async def _lives(self, market: Market) -> None:
         lives = Lives(self._api, market, self._meter)
@@ -92,6 +114,16 @@ class _Run:
             await self._quiet(f"the life cycles at concurrency {concurrency}")
         last = self._report.life_cycles[-1].orders
         self._report.history = await count_events(self._stack.temporal_address, self._stack.temporal_namespace, last)
+
+    async def _deposits(self, market: Market) -> None:
+        count = round(self._options.seconds * DEPOSITS_PER_SECOND_OF_A_CELL)
+        _say(f"{count} single deposits, then {deposits.BACKLOG} at once")
+        latency = await deposits.measure_latency(self._api, market, count)
+        backlog = await deposits.measure_backlog(self._api, market, self._stack)
+        self._report.deposits = Deposits(latency, backlog)
+        self._stack = self._stack.as_described_now()
+        self._meter = Meter(self._stack.pids)
+        await self._quiet("the deposits")
 
     async def _requests(self, market: Market) -> None:
         cells = Cells(self._api, market, self._meter)
@@ -106,7 +138,9 @@ class _Run:
 
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--stack", type=Path, help="stack.json of a running stack on the sandbox; without it one is started")
+    parser.add_argument(
+        "--stack", type=Path, help="stack.json of a running stack on the sandbox; without it one is started (signers start theirs)"
+    )
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each kind of request is counted at each concurrency")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "bench" / "results", help="folder of the results")

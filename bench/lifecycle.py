@@ -18,12 +18,11 @@ from bench.connection import Connection
 from bench.cpu import Meter, Usage
 from bench.failure import BenchFailure
 from bench.latency import Latency
-from bench.market import Market, stroops
+from bench.market import Market
 from bench.target import Target, expect
 
 AMOUNT = "10.00"
 VERBS = ("reserve", "escrow", "escrow/fund", "resolution/release")
-WAIT = b"Prefer: wait=55\r\n"
 # What the workflows still do after the last answer belongs to the lives too.
 AFTERGLOW_S = 1.5
 
@@ -81,11 +80,7 @@ class Lives:
         connection.close()
 
     async def _verb(self, connection: Connection, order: str, verb: str) -> None:
-        """Still running after the longest wait (202) counts as failed."""
-        answer = await connection.send(self._api.post(f"/orders/{order}/{verb}", headers=WAIT))
-        data = expect(answer, 200, 201)["data"]
         if verb == VERBS[-1]:
-            if data["status"] != "CLOSED":
-                raise BenchFailure(f"{order} is {data['status']} after its release")
-            quote = data["quote"]
-            self._market.taken_stroops += stroops(quote["protocolFee"]) + stroops(quote["platformFee"])
+            await self._market.release(connection, order)
+        else:
+            await self._market.carry_out(connection, order, verb)

@@ -9,16 +9,20 @@ from pathlib import Path
 
 from bench.cells import Cell
 from bench.cpu import Usage
+from bench.deposits import Deposits
 from bench.history import HistoryEvents
 from bench.latency import Latency
 from bench.lifecycle import LifeCycles
 from bench.machine import Machine
+from bench.release import Releases
+from bench.signers import Pool
 from bench.sse import SseLatency
 
 WRITE_P50_MS = 15
 WRITES_PER_S = 300
 LIVES_PER_S = 5
 SSE_P50_MS = 50
+RELEASE_ADDED_PERCENT = 10
 
 
 @dataclass
@@ -33,6 +37,9 @@ class Report:
     history: HistoryEvents | None = None
     sse: SseLatency | None = None
     cells: list[Cell] = field(default_factory=list)
+    deposits: Deposits | None = None
+    releases: Releases | None = None
+    signer_pools: list[Pool] = field(default_factory=list)
     books: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -45,7 +52,9 @@ class Report:
         return path
 
     def markdown(self) -> str:
-        return "\n".join(line for part in (self._head, self._targets, self._cells, self._lives, self._sse, self._end) for line in part())
+        chain = (self._deposits, self._releases, self._signer_pools)
+        parts = (self._head, self._targets, self._cells, self._lives, self._sse, *chain, self._end)
+        return "\n".join(line for part in parts for line in part())
 
     def _head(self) -> Iterator[str]:
         machine = self.machine
@@ -57,8 +66,9 @@ class Report:
         yield ""
 
     def _targets(self) -> Iterator[str]:
-        yield "## Targets\n"
-        yield from _table(("target", "reached"), [(target, reached) for target, reached in self._reached()])
+        if reached := list(self._reached()):
+            yield "## Targets\n"
+            yield from _table(("target", "reached"), reached)
 
     def _reached(self) -> Iterator[tuple[str, str]]:
         for request in ("POST order", "POST reserve"):
@@ -75,6 +85,9 @@ class Report:
         if self.sse:
             began, answered = self.sse.since_transaction_began, self.sse.since_response
             yield f"commit to SSE: p50 ≤ {SSE_P50_MS} ms", f"between {answered.p50_ms} and {began.p50_ms} ms"
+        if self.releases:
+            target = f"release: ≤ {RELEASE_ADDED_PERCENT} % beyond its ledgers at {self.releases.ledger_s:g} s each"
+            yield target, f"{self.releases.added_percent} % ({self.releases.added_mean_s} s)"
 
     def _cells(self) -> Iterator[str]:
         if not self.cells:
@@ -113,6 +126,34 @@ class Report:
             rows += [("the answer's arrival", *_percentiles(answered), answered.count)]
             yield from _table(("since", "p50 ms", "p95 ms", "p99 ms", "events"), rows)
 
+    def _deposits(self) -> Iterator[str]:
+        if self.deposits:
+            yield "## Deposits\n"
+            close, backlog = self.deposits.since_close, self.deposits.backlog
+            yield "From the ledger's close to the event at a subscriber, one deposit and one ledger per second:\n"
+            yield from _table(("p50 ms", "p95 ms", "p99 ms", "deposits"), [(*_percentiles(close), close.count)])
+            yield f"{backlog.payments} payments made while the worker was down: {backlog.per_second} scanned and credited per second,"
+            yield f"in {backlog.batches} batches; {backlog.recovered_s} s from killing the worker to the last event.\n"
+
+    def _releases(self) -> Iterator[str]:
+        if self.releases:
+            releases = self.releases
+            yield f"## Releases at {releases.ledger_s:g} s ledgers\n"
+            yield f"{releases.count} releases of {releases.transactions} transactions, {releases.at_once} at once, asked for at moments"
+            yield "spread over the interval; seconds until the n-th close after the request, until the answer, and the difference\n"
+            names = ("needed", "whole", "added")
+            rows = [(name, *_seconds(taken)) for name, taken in zip(names, (releases.needed, releases.whole, releases.added), strict=True)]
+            yield from _table(("", "p50 s", "p95 s", "p99 s"), rows)
+            yield f"Added: {releases.added_mean_s} s on average, {releases.added_percent} % of what was needed;"
+            yield f"{releases.ledgers_missed} ledgers missed.\n"
+
+    def _signer_pools(self) -> Iterator[str]:
+        if self.signer_pools:
+            yield f"## Escrows deployed at {self.signer_pools[0].ledger_s:g} s ledgers\n"
+            head = ("platform signers", "escrows asked for at once", "ledgers", "per minute", "possible per minute")
+            rows = [(pool.signers, pool.escrows, pool.ledgers, pool.per_minute, pool.possible_per_minute) for pool in self.signer_pools]
+            yield from _table(head, rows)
+
     def _end(self) -> Iterator[str]:
         yield "## Afterwards\n"
         yield from (f"{sentence}\n" for sentence in (self.books, *self.notes) if sentence)
@@ -138,6 +179,10 @@ def _usages(usages: Sequence[tuple[str, Usage]]) -> Iterator[str]:
 
 def _percentiles(latency: Latency) -> tuple[float, float, float]:
     return latency.p50_ms, latency.p95_ms, latency.p99_ms
+
+
+def _seconds(latency: Latency) -> tuple[float, ...]:
+    return tuple(round(taken_ms / 1_000, 2) for taken_ms in _percentiles(latency))
 
 
 def _short(latency: Latency) -> str:

@@ -48,19 +48,30 @@ class Stack:
     temporal_namespace: str
     pids: Mapping[str, int]
     conditions: Mapping[str, str]
+    description: Path
+
+    def as_described_now(self) -> Stack:
+        """A service that was started again has another process id."""
+        return _read(self.description, self.conditions)
 
 
 def given(path: Path) -> Stack:
     return _read(path, {})
 
 
+def conditions() -> dict[str, str]:
+    """What a stack of our own runs with."""
+    return {name: os.environ.get(name, value) for name, value in CONDITIONS.items()}
+
+
 @contextmanager
-def own() -> Iterator[Stack]:
+def own(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """``settings`` come on top of the conditions."""
     # Short and directly below the system's temporary folder: sockets have paths of limited length.
     home = Path(tempfile.mkdtemp(prefix="offerhub-bench-"))
-    conditions = {name: os.environ.get(name, value) for name, value in CONDITIONS.items()}
+    chosen = conditions() | dict(settings or {})
     environment = {name: value for name, value in os.environ.items() if name not in NEVER_INHERITED}
-    environment |= conditions | _ports() | {"OFFERHUB_HOME": str(home)}
+    environment |= chosen | _ports() | {"OFFERHUB_HOME": str(home)}
     output = home.with_name(f"{home.name}.output")
     with output.open("wb") as written:
         process = subprocess.Popen(
@@ -74,7 +85,7 @@ def own() -> Iterator[Stack]:
         )
     try:
         _until_ready(process, home / "stack.json", output)
-        yield _read(home / "stack.json", conditions)
+        yield _read(home / "stack.json", chosen)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -92,7 +103,7 @@ def _until_ready(process: subprocess.Popen[bytes], description: Path, output: Pa
         time.sleep(0.1)
 
 
-def _read(path: Path, conditions: Mapping[str, str]) -> Stack:
+def _read(path: Path, chosen: Mapping[str, str]) -> Stack:
     described: dict[str, Any] = json.loads(path.read_text())
     if not described.get("sandboxUrl"):
         raise BenchFailure(f"{path} describes no sandbox; the load is never sent to a real network")
@@ -103,7 +114,8 @@ def _read(path: Path, conditions: Mapping[str, str]) -> Stack:
         temporal_address=described["temporalAddress"],
         temporal_namespace=described["temporalNamespace"],
         pids=described["pids"],
-        conditions=conditions,
+        conditions=chosen,
+        description=path,
     )
 
 
