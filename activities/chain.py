@@ -20,7 +20,7 @@ from offerhub.stellar.failure import Trace
 from offerhub.stellar.horizon import Horizon, HorizonUnavailable
 from offerhub.stellar.horizon_records import Lookup, Observation, SubmitAnswer
 from offerhub.stellar.network import StellarNetwork
-from offerhub.stellar.payments import escrow_movements
+from offerhub.stellar.payments import movements_of
 from offerhub.storage import attempts
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.unit_of_work import Database
@@ -124,7 +124,7 @@ class ChainActivities:
         if stored.step is None or Action(stored.step["action"]) not in MOVES_MONEY:
             return ()
         records = await self._horizon.payments_of(stored.inner_hash)
-        return tuple(escrow_movements(records, self._network.usdc_issuer, stored.contract_id or stored.source))
+        return tuple(movements_of(records, self._network.usdc_issuer, stored.contract_id or stored.source))
 
 
 def _question(stored: AttemptRecord) -> proof.Attempt:

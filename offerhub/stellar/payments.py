@@ -54,14 +54,14 @@ def wallet_movements(record: Json, usdc_issuer: str, address: str) -> list[Walle
     return found
 
 
-def escrow_movements(payments: Iterable[Json], usdc_issuer: str, contract_id: str) -> list[Movement]:
-    """USDC into and out of one escrow contract, in the order of the ledger: what funding and release are booked from."""
+def movements_of(payments: Iterable[Json], usdc_issuer: str, party: str) -> list[Movement]:
+    """USDC into and out of an escrow contract or a wallet, in the order of the ledger: what every operation is booked from."""
     return [
         Movement(optional_text(change, "from") or usdc_issuer, optional_text(change, "to") or usdc_issuer, amount(change, "amount"))
         for record in payments
         if record.get("transaction_successful") is True
         for _, change in _changes(record)
-        if contract_id in (change.get("from"), change.get("to")) and _is_usdc(change, usdc_issuer)
+        if party in (change.get("from"), change.get("to")) and _is_usdc(change, usdc_issuer)
     ]
 
 

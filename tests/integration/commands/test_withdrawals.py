@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from activities.intents import escrow_step, is_own, own_step
 from offerhub.commands.attempts import Outcome, record_attempt, settle_attempt
 from offerhub.commands.withdrawals import (
+    AcceptedWithdrawal,
     RequestWithdrawal,
     begin_withdrawal,
     book_withdrawal,
@@ -19,9 +21,12 @@ from offerhub.commands.withdrawals import (
 )
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, LedgerMismatchError, OutOfTurnError
+from offerhub.domain.intents import PayOut
 from offerhub.domain.messages import Movement, Refusal
+from offerhub.domain.plans import PAY_OUT, intent_id
 from offerhub.domain.states import AttemptState
 from offerhub.domain.withdrawals import AddressKind, Destination, Memo, MemoType
+from offerhub.storage import ledger as books
 from offerhub.storage import withdrawals
 from offerhub.storage.users import UserRecord
 from tests.integration.commands.market import OUTSIDE, PLATFORM, SIGNER, Market
@@ -217,6 +222,40 @@ async def test_two_withdrawals_cannot_spend_the_same_money(market: Market) -> No
     assert (await refusal_of(market, RequestWithdrawal(user.id, 60 * UNIT), OUTSIDE)).code == "INSUFFICIENT_FUNDS"
     await market.withdraw(user, 40 * UNIT)
     assert await market.balance(user) == (0, 0, 0)
+
+
+async def test_custody_pays_only_what_the_books_hold_for_a_running_withdrawal(market: Market) -> None:
+    user = await market.user(100 * UNIT)
+    accepted = await market.withdraw(user, 40 * UNIT)
+    intent = intent_id(accepted.operation.id, PAY_OUT)
+    assert is_own(intent)
+    async with market.database.reading() as reader:
+        with pytest.raises(DomainError, match="WITHDRAWAL_COMMITTED"):
+            await own_step(reader, intent)
+    async with market.command() as transaction:
+        await begin_withdrawal(transaction, accepted.operation.id)
+    async with market.database.reading() as reader:
+        own = await own_step(reader, intent)
+        assert own.intent == PayOut(str(user.public_key), OUTSIDE.address, 40 * UNIT, None)
+        with pytest.raises(LookupError):
+            await own_step(reader, "op_none/pay_out")
+        with pytest.raises(LookupError):
+            await escrow_step(reader, intent)
+    with pytest.raises(LookupError, match="the books hold 0 stroops"):
+        await _own_step_without_hold(market, accepted, intent)
+    async with market.command() as transaction:
+        await refuse_withdrawal(transaction, refusal(accepted.operation.id))
+    async with market.database.reading() as reader:
+        with pytest.raises(DomainError, match="nothing is left to pay"):
+            await own_step(reader, intent)
+
+
+async def _own_step_without_hold(market: Market, accepted: AcceptedWithdrawal, intent: str) -> None:
+    """Whoever could empty the hold (nobody can) would not get a signature; rolled back."""
+    withdrawal = accepted.withdrawal
+    async with market.command() as transaction:
+        await books.post(transaction, ledger.withdrawal_failed(withdrawal.id, withdrawal.user_id, withdrawal.amount))
+        await own_step(transaction, intent)
 
 
 async def assert_nothing_happened(market: Market, user: UserRecord) -> None:

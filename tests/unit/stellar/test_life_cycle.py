@@ -36,7 +36,7 @@ from offerhub.stellar.failure import ContractError, Trace
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.outcome import Applied, Attempt, Dead, Pending, Refused, decide
-from offerhub.stellar.payments import escrow_movements, incoming_payments
+from offerhub.stellar.payments import movements_of, incoming_payments
 from offerhub.stellar.verify import EnvelopeBounds, VerifiedEnvelope, verify_envelope
 from tests.services import SandboxServer
 from tests.unit.stellar.offered import TERMS
@@ -158,7 +158,7 @@ async def test_an_escrow_from_deployment_to_release(bench: Bench) -> None:
     ]
     hashes = [await carried_out(bench, intent, wallet, platform) for intent, wallet in steps]
 
-    funding, _, _, release = [escrow_movements(await bench.horizon.payments_of(one), bench.network.usdc_issuer, escrow) for one in hashes]
+    funding, _, _, release = [movements_of(await bench.horizon.payments_of(one), bench.network.usdc_issuer, escrow) for one in hashes]
     assert funding == [Movement(buyer.address, escrow, AMOUNT_STROOPS)]
     split = split_release(AMOUNT_STROOPS, terms.platform_fee_bps)
     assert release == [

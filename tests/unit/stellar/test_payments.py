@@ -10,7 +10,7 @@ import pytest
 from offerhub.domain.messages import Movement
 from offerhub.domain.payments import IncomingPayment, WalletMovement
 from offerhub.stellar.horizon_records import MalformedRecord
-from offerhub.stellar.payments import escrow_movements, incoming_payments, wallet_movements
+from offerhub.stellar.payments import movements_of, incoming_payments, wallet_movements
 from tests.unit.stellar.offered import BUYER, ESCROW, NETWORK, PLATFORM, SELLER, STRANGER
 
 USDC = {"asset_type": "credit_alphanum4", "asset_code": "USDC", "asset_issuer": NETWORK.usdc_issuer}
@@ -92,7 +92,7 @@ def test_a_memo_that_no_database_takes_is_kept_as_far_as_it_goes(memo: str) -> N
 @pytest.mark.parametrize("successful", [False, None, "true", 1])
 def test_only_successful_transactions_count(successful: object) -> None:
     assert read(record(transaction_successful=successful)) == ()
-    assert escrow_movements([call(change(BUYER, ESCROW, "1.0"), transaction_successful=successful)], NETWORK.usdc_issuer, ESCROW) == []
+    assert movements_of([call(change(BUYER, ESCROW, "1.0"), transaction_successful=successful)], NETWORK.usdc_issuer, ESCROW) == []
 
 
 @pytest.mark.parametrize(("kind", "type_i"), [("path_payment_strict_receive", 2), ("path_payment_strict_send", 13)])
@@ -151,7 +151,7 @@ def test_a_stranger_s_absurd_token_does_not_stop_the_reader() -> None:
     absurd = change(ESCROW, ESCROW, "170141183460469231731687303715884.1057280", asset_issuer=STRANGER)
     payments = read(call(absurd, change(STRANGER, BUYER, "1.0000000")))
     assert [(one.change_index, one.amount_stroops) for one in payments] == [(1, 10_000_000)]
-    assert escrow_movements([call(absurd)], NETWORK.usdc_issuer, ESCROW) == []
+    assert movements_of([call(absurd)], NETWORK.usdc_issuer, ESCROW) == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_movements_of_an_escrow_are_in_order_and_only_its_own_usdc() -> None:
         change(ESCROW, SELLER, "999.0000000", asset_issuer=STRANGER),
         change(ESCROW, SELLER, "79.7600000"),
     )
-    assert escrow_movements([funding, release], NETWORK.usdc_issuer, ESCROW) == [
+    assert movements_of([funding, release], NETWORK.usdc_issuer, ESCROW) == [
         Movement(BUYER, ESCROW, 800_000_000),
         Movement(ESCROW, NETWORK.protocol_fee_address, 2_400_000),
         Movement(ESCROW, SELLER, 797_600_000),
