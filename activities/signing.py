@@ -14,7 +14,7 @@ from temporalio import activity
 
 from activities.envelope_check import EnvelopeCheck
 from activities.escrow import operation_context
-from activities.failures import StartOverError
+from activities.failures import StartOverError, WaitingError
 from activities.intents import EscrowStep, escrow_step, is_own, own_step
 from activities.outcomes import signed_attempt
 from offerhub.commands import attempts as attempt_commands
@@ -82,6 +82,9 @@ class SigningActivities:
             async with self._database.transaction(context) as transaction:
                 await report_refused_signature(transaction, wanted.operation.id, wanted.intent_id, difference)
             raise
+        except WaitingError as early:
+            # Asked for again the builder may have caught up; this envelope would stay as it is until it expires.
+            raise StartOverError(str(early)) from None
         return signed_attempt(await self._record(context, await self._sign_escrow(wanted, verified)))
 
     @activity.defn
