@@ -73,7 +73,9 @@ async def measure_latency(api: Target, market: Market, count: int) -> Latency:
 
 async def measure_backlog(api: Target, market: Market, under_test: Stack, count: int = BACKLOG) -> Backlog:
     """The worker's process is another one afterwards."""
-    worker = under_test.pids["worker"]
+    worker = under_test.pids.get("worker")
+    if worker is None:
+        raise BenchFailure("stack.json names no worker to stop")
     async with subscribed(api, "balance.credited", _transaction_hash) as subscription:
         os.killpg(worker, signal.SIGSTOP)
         try:

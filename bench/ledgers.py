@@ -41,10 +41,10 @@ async def closed_by_hand(sandbox: Target) -> AsyncIterator[HandClock]:
     if before is None:
         raise BenchFailure("the sandbox's ledger does not close by itself; somebody else has stopped it")
     try:
-        expect(await connection.send(_interval(sandbox, None)), 200)
+        await _set_interval(sandbox, None)
         yield HandClock(sandbox, connection)
     finally:
-        expect(await connection.send(_interval(sandbox, before)), 200)
+        await _set_interval(sandbox, before)
         connection.close()
 
 
@@ -73,5 +73,8 @@ async def _close_until(enough: asyncio.Event, clock: HandClock, interval_s: floa
         await clock.close()
 
 
-def _interval(sandbox: Target, interval_s: float | None) -> bytes:
-    return sandbox.post("/control/ledger", orjson.dumps({"intervalSeconds": interval_s}))
+async def _set_interval(sandbox: Target, interval_s: float | None) -> None:
+    """On a connection of its own: after Ctrl-C another one may still wait for an answer."""
+    connection = await sandbox.connect()
+    expect(await connection.send(sandbox.post("/control/ledger", orjson.dumps({"intervalSeconds": interval_s}))), 200)
+    connection.close()

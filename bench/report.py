@@ -153,10 +153,13 @@ class Report:
             head = ("platform signers", "escrows asked for at once", "ledgers", "per minute", "possible per minute")
             rows = [(pool.signers, pool.escrows, pool.ledgers, pool.per_minute, pool.possible_per_minute) for pool in self.signer_pools]
             yield from _table(head, rows)
+            yield "CPU ms per escrow by role, the waiting for ledgers included:\n"
+            yield from _usages([(f"{pool.signers} signers", pool.usage) for pool in self.signer_pools])
 
     def _end(self) -> Iterator[str]:
-        yield "## Afterwards\n"
-        yield from (f"{sentence}\n" for sentence in (self.books, *self.notes) if sentence)
+        if sentences := [sentence for sentence in (self.books, *self.notes) if sentence]:
+            yield "## Afterwards\n"
+            yield from (f"{sentence}\n" for sentence in sentences)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:

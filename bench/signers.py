@@ -11,7 +11,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from bench.cpu import Meter
+from bench.cpu import Meter, Usage
 from bench.ledgers import closed_every
 from bench.market import Market, open_market
 from bench.stack import Stack
@@ -29,7 +29,10 @@ LIMIT_S = 4 * LEDGER_S
 
 @dataclass(frozen=True)
 class Pool:
-    """``ledgers`` closed from the first request to the last event; ``possible_per_minute`` is the signers' limit."""
+    """``ledgers`` closed from the first request to the last event; ``possible_per_minute`` is the signers' limit.
+
+    ``usage`` is per escrow.
+    """
 
     signers: int
     escrows: int
@@ -37,20 +40,23 @@ class Pool:
     ledgers: int
     per_minute: float
     possible_per_minute: float
+    usage: Usage
 
 
 async def measure(under_test: Stack, signers: int, escrows: int) -> Pool:
     api = Target(under_test.api_url, under_test.api_key)
     market = await open_market(api, Target(under_test.sandbox_url), escrows)
     orders = [await _reserved(api, market, number) for number in range(escrows)]
-    await Meter(under_test.pids).until_quiet()
+    meter = Meter(under_test.pids)
+    await meter.until_quiet()
     async with (
         subscribed(api, "escrow.created", lambda event: str(event["payload"]["orderId"])) as subscription,
         closed_every(market.sandbox, LEDGER_S) as clock,
     ):
-        asked_at = time.time()
+        asked_at, before = time.time(), meter.read()
         await asyncio.gather(*(_ask(api, order) for order in orders))
         await subscription.all_of(set(orders), LIMIT_S * (1 + escrows / signers))
+        usage = meter.since(before, escrows)
         done_at = max(subscription.received[order].at for order in orders)
         ledgers = len(clock.closes_between(asked_at, done_at))
     await market.check_books()
@@ -61,6 +67,7 @@ async def measure(under_test: Stack, signers: int, escrows: int) -> Pool:
         ledgers=ledgers,
         per_minute=round(escrows / (done_at - asked_at) * 60, 1),
         possible_per_minute=signers * 60 / LEDGER_S,
+        usage=usage,
     )
 
 
