@@ -153,19 +153,19 @@ class WalletReconciler:
             paid = [one for body in bodies for one in incoming_payments(body, self._network.usdc_issuer)]
             mine = [one for one in paid if one.recipient == state.booked.address and one.asset == USDC]
             moved = [one for body in bodies for one in wallet_movements(body, self._network.usdc_issuer, state.booked.address)]
-            found = _joined(found, await self._unknown(mine, moved))
+            found = _joined(found, await self._unknown(state.booked.user_id, mine, moved))
             explained = sum(one.amount_stroops for one in found.unbooked)
             if len(records) < PAGE_RECORDS or explained == state.difference:
                 break
             cursor = records[-1].paging_token
         return found
 
-    async def _unknown(self, paid: Sequence[IncomingPayment], moved: Sequence[WalletMovement]) -> _History:
+    async def _unknown(self, user_id: str | None, paid: Sequence[IncomingPayment], moved: Sequence[WalletMovement]) -> _History:
         """What of this is in the books neither as a deposit nor by its transaction. The stream's position is read after the chain."""
         async with self._database.reading() as reader:
             stream = await payments_stream(reader)
             recorded = await deposits.recorded(reader, [(one.chain_operation, one.change_index) for one in paid])
-            booked = await snapshots.booked_hashes(reader, sorted({one for each in moved for one in each.hashes}))
+            booked = await snapshots.booked_hashes(reader, user_id or "", sorted({one for each in moved for one in each.hashes}))
         operations = {operation for operation, _ in recorded}
         unbooked = tuple(one for one in moved if one.chain_operation not in operations and not booked.intersection(one.hashes))
         still_open = {one.chain_operation for one in unbooked}

@@ -51,7 +51,15 @@ _OVERDUE = text(
     WHERE a.state IN ('SIGNED', 'SUBMITTED', 'UNKNOWN') AND a.max_time < :before AND a.id > :after ORDER BY a.id LIMIT :limit
     """
 )
-_BOOKED_HASHES = text("SELECT DISTINCT transaction_hash FROM ledger_postings WHERE transaction_hash = ANY(:hashes)")
+# Deposits are known by their operation: one transaction may hold several, to several users.
+_BOOKED_HASHES = text(
+    """
+    SELECT DISTINCT p.transaction_hash FROM ledger_postings p JOIN ledger_entries e ON e.posting_id = p.id
+    WHERE p.transaction_hash = ANY(:hashes) AND p.kind <> 'deposit'
+      AND (e.account IN ('user:' || :user_id || '\\:available', 'user:' || :user_id || '\\:reserved')
+           OR e.account IN (SELECT 'transit:' || d.id FROM withdrawals d WHERE d.user_id = :user_id))
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -110,9 +118,9 @@ async def overdue_attempts(transaction: Transaction, before: int, after: str, li
     return [OverdueAttempt(**row) for row in await transaction.rows(_OVERDUE, before=before, after=after, limit=limit)]
 
 
-async def booked_hashes(transaction: Transaction, hashes: list[str]) -> set[str]:
-    """Which of these transactions some posting rests on."""
-    return {row["transaction_hash"] for row in await transaction.rows(_BOOKED_HASHES, hashes=hashes)}
+async def booked_hashes(transaction: Transaction, user_id: str, hashes: list[str]) -> set[str]:
+    """Which of these transactions a posting on this user's money rests on, deposits aside."""
+    return {row["transaction_hash"] for row in await transaction.rows(_BOOKED_HASHES, user_id=user_id, hashes=hashes)}
 
 
 def _wallet(row: dict[str, object]) -> Booked:

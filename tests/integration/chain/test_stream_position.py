@@ -15,6 +15,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.failures import WaitingError
 from offerhub.commands.deposits import book_payments
 from offerhub.domain.payments import IncomingPayment, ledger_of
+from offerhub.storage.deposits import DepositRecord
 from tests.integration.chain.town import Town
 
 DOWNTIME_DEPOSITS = 1_000
@@ -137,6 +138,37 @@ async def test_the_position_never_goes_back(town: Town) -> None:
         assert await book_payments(transaction, [payment], late) == 1
     assert (await town.stream()).cursor == ahead
     assert (await town.market.balance(user))[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("stream_duplicate", {"times": 3}),
+        ("stream_cut", {"after": 3, "midEvent": True, "next": 3}),
+        ("stream_hang", {"after": 4, "next": 1}),
+        ("reorder", {}),
+        ("server_error", {"next": 3}),
+        ("rate_limited", {"next": 2}),
+        ("stale_replica", {"ledgers": 1, "next": 3}),
+    ],
+)
+async def test_whatever_the_stream_does_every_payment_is_credited_once(town: Town, kind: str, fields: dict[str, Any]) -> None:
+    payer, user = await town.account(), await town.user()
+    await town.faucet(payer.public_key, "1000.00")
+    async with town.fault(kind, **{"path": r"^GET /(payments)?$", **fields}), town.reading():
+        for first in range(0, 30, 10):
+            await town.send(payer, *_payments(town, [user], range(first, first + 10)))
+        if kind == "stream_hang":
+            await asyncio.sleep(0.2)
+        else:
+            await town.until(lambda: _has(town, user.id, sum(range(1, 31))))
+    await town.read_all()
+    assert [deposit.amount for deposit in sorted(await town.recorded(user), key=_place)] == list(range(1, 31))
+    assert (await town.market.balance(user))[0] == sum(range(1, 31))
+
+
+def _place(deposit: DepositRecord) -> int:
+    return int(deposit.chain_operation)
 
 
 def _payments(town: Town, users: list[Any], numbers: range) -> list[Payment]:

@@ -184,6 +184,16 @@ class Town:
             with suppress(asyncio.CancelledError):
                 await following
 
+    @asynccontextmanager
+    async def fault(self, kind: str, **fields: Any) -> AsyncIterator[None]:
+        """The sandbox misbehaves for the length of the block."""
+        async with httpx.AsyncClient(base_url=self.sandbox.url) as client:
+            added = (await client.post("/control/faults", json={"kind": kind, **fields})).raise_for_status().json()
+            try:
+                yield
+            finally:
+                (await client.delete(f"/control/faults/{added['id']}")).raise_for_status()
+
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
         limit = time.monotonic() + PATIENCE_S
         while time.monotonic() < limit:
