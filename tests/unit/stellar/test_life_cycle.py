@@ -36,7 +36,7 @@ from offerhub.stellar.failure import ContractError, Trace
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.outcome import Applied, Attempt, Dead, Pending, Refused, decide
-from offerhub.stellar.payments import movements_of, incoming_payments
+from offerhub.stellar.payments import incoming_payments, movements_of
 from offerhub.stellar.verify import EnvelopeBounds, VerifiedEnvelope, verify_envelope
 from tests.services import SandboxServer
 from tests.unit.stellar.offered import TERMS

@@ -10,7 +10,7 @@ import pytest
 from offerhub.domain.messages import Movement
 from offerhub.domain.payments import IncomingPayment, WalletMovement
 from offerhub.stellar.horizon_records import MalformedRecord
-from offerhub.stellar.payments import movements_of, incoming_payments, wallet_movements
+from offerhub.stellar.payments import incoming_payments, movements_of, wallet_movements
 from tests.unit.stellar.offered import BUYER, ESCROW, NETWORK, PLATFORM, SELLER, STRANGER
 
 USDC = {"asset_type": "credit_alphanum4", "asset_code": "USDC", "asset_issuer": NETWORK.usdc_issuer}
