@@ -67,6 +67,11 @@ class Installation(Rig):
                 self.worker = self.spawn_worker()
             await asyncio.sleep(0.05)
 
+    async def kill_and_see_it_return(self) -> None:
+        written = len(self.log.read_text())
+        self.kill_worker()
+        await self.until(lambda: self._is_ready(written))
+
     async def party(self) -> UserRecord:
         user = await self.user()
         self.parties.append(user)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from offerhub.commands.reconciliation import request_run
 from offerhub.domain import ledger
+from offerhub.domain.messages import DEPOSITS_WORKFLOW_ID
+from offerhub.storage import reconciliation
 from tests.chaos.installation import Installation
+from tests.e2e.rig import acting
 
 AMOUNT = 250_000_000
 WITHDRAWN = 40_000_000
@@ -40,3 +44,19 @@ async def refusals(installation: Installation) -> None:
     assert await installation.balance(ledger.reserved(buyer.id)) == AMOUNT
     await installation.succeeded(await installation.accept_funding(order.id))
     await installation.succeeded(await installation.accept_release(order.id))
+
+
+async def inspection(installation: Installation) -> None:
+    """The product's own comparison of books and chain finds nothing. And somebody accepts a gap in the payments where there is none."""
+    await (await installation.temporal()).get_workflow_handle(DEPOSITS_WORKFLOW_ID).signal("accept_gap", "nobody: just looking")
+    async with installation.database.transaction(acting()) as transaction:
+        run = await request_run(transaction, "request")
+
+    async def completed() -> bool:
+        async with installation.database.reading() as reader:
+            found = await reconciliation.get_run(reader, run.id)
+        return found is not None and found.status == "COMPLETED"
+
+    await installation.until(completed)
+    async with installation.database.reading() as reader:
+        assert await reconciliation.findings(reader, run.id, 100) == []

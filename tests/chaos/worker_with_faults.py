@@ -70,7 +70,7 @@ class _Saboteur(ActivityInboundInterceptor):
 async def _held(run: Run, marker: Path, *, before: bool) -> Any:
     """For as long as the test leaves the marker there."""
     result = None if before else await run()
-    while marker.exists():  # noqa: ASYNC110, ASYNC240 - a file tells nobody of its end
+    while marker.exists():  # noqa: ASYNC240 - a file tells nobody of its end
         await asyncio.sleep(0.02)
         if not activity.info().is_local:
             activity.heartbeat()
