@@ -23,8 +23,8 @@ _ADVANCE = text(
 _ANCHOR = text("UPDATE stream_cursors SET anchor_ledger = :ledger, anchor_hash = :hash WHERE name = :name")
 _HALT = text(
     """
-    UPDATE stream_cursors SET halted_reason = :reason, halted_at = :now
-    WHERE name = :name AND halted_reason IS DISTINCT FROM :reason
+    UPDATE stream_cursors SET halted_reason = :reason, halted_at = coalesce(halted_at, :now) WHERE name = :name
+    RETURNING halted_at = :now AS is_news
     """
 )
 _RESUME = text("UPDATE stream_cursors SET halted_reason = NULL, halted_at = NULL WHERE name = :name AND halted_reason IS NOT NULL")
@@ -56,8 +56,9 @@ async def set_anchor(transaction: Transaction, name: str, anchor: Anchor) -> Non
 
 
 async def halt(transaction: Transaction, name: str, reason: str) -> bool:
-    """False when it stands still for this reason already."""
-    return await transaction.run(_HALT, name=name, reason=reason, now=transaction.now) == 1
+    """False when it stands still already; the reason, which may name a moving ledger, is kept up to date."""
+    row = await transaction.first(_HALT, name=name, reason=reason, now=transaction.now)
+    return row is not None and bool(row["is_news"])
 
 
 async def resume(transaction: Transaction, name: str) -> bool:

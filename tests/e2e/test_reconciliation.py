@@ -9,14 +9,14 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from stellar_sdk import Asset, ChangeTrust, Keypair
+from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
 from temporalio.client import ScheduleOverlapPolicy
 from temporalio.service import RPCError
 
 from activities.schedules import schedule_reconciliation
 from offerhub.commands.reconciliation import request_run
 from offerhub.domain import ledger
-from offerhub.domain.messages import RECONCILIATION_WORKFLOW_ID
+from offerhub.domain.messages import DEPOSITS_WORKFLOW_ID, RECONCILIATION_WORKFLOW_ID
 from offerhub.domain.money import format_amount
 from offerhub.domain.reconciliation import Finding, Part
 from offerhub.reconciliation.run import Reconciler
@@ -27,8 +27,7 @@ from offerhub.storage import reconciliation
 from offerhub.storage.reconciliation import RunRecord
 from offerhub.storage.users import UserRecord
 from tests.e2e.rig import Rig, acting
-from tests.sandbox.contract_calls import transfer
-from tests.sandbox.network import Network
+from tests.integration.chain.town import transfer_by_contract
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -74,6 +73,19 @@ async def test_the_schedule_is_there_once_and_can_be_switched_off(rig: Rig) -> N
     with pytest.raises(RPCError):
         await handle.describe()
     await schedule_reconciliation(client, timedelta(minutes=60))
+
+
+async def test_an_operator_may_accept_a_gap_only_where_there_is_one(rig: Rig) -> None:
+    handle = (await rig.temporal()).get_workflow_handle(DEPOSITS_WORKFLOW_ID)
+    await handle.signal("accept_gap", "anna: just trying")
+
+    async def answered() -> bool:
+        history = await handle.fetch_history()
+        return "There is no gap to accept." in str([event.activity_task_completed_event_attributes for event in history.events])
+
+    await rig.until(answered)
+    user = await rig.user()
+    await rig.deposit(user, AMOUNT)
 
 
 async def test_an_escrow_that_somebody_paid_into(rig: Rig) -> None:
@@ -145,16 +157,13 @@ async def _escrow_findings(reconciler: Reconciler, escrow_id: str) -> list[Findi
 
 def _top_up(rig: Rig, contract_id: str, stroops: int) -> None:
     """As anybody can: a transfer of the asset contract."""
-    network = object.__new__(Network)
-    network.url = rig.sandbox.url
-    network.http = httpx.Client(base_url=network.url, timeout=40)
-    network.passphrase = rig.sandbox.environment["NETWORK_PASSPHRASE"]
-    network.usdc = Asset("USDC", rig.sandbox.environment["USDC_ISSUER"])
-    network.usdc_contract = network.usdc.contract_id(network.passphrase)
-    with network.http:
-        payer: Keypair = network.funded()
-        trust = network.envelope(payer, lambda builder: builder.append_operation(ChangeTrust(network.usdc)))
-        network.http.post("/transactions", data={"tx": trust.to_xdr()}).raise_for_status()
-        network.control("faucet", address=payer.public_key, amount=format_amount(10_000_000))
-        paid = transfer(network, payer, contract_id, stroops)
-        network.http.post("/transactions", data={"tx": paid.to_xdr()}).raise_for_status()
+    payer = Keypair.random()
+    server = Server(rig.sandbox.url)
+    usdc, passphrase = Asset("USDC", rig.sandbox.environment["USDC_ISSUER"]), rig.sandbox.environment["NETWORK_PASSPHRASE"]
+    with httpx.Client(base_url=rig.sandbox.url, timeout=40) as http:
+        http.get("/friendbot", params={"addr": payer.public_key}).raise_for_status()
+        trust = TransactionBuilder(server.load_account(payer.public_key), passphrase).append_change_trust_op(usdc).set_timeout(60).build()
+        trust.sign(payer)
+        http.post("/transactions", data={"tx": trust.to_xdr()}).raise_for_status()
+        http.post("/control/faucet", json={"address": payer.public_key, "amount": format_amount(10_000_000)}).raise_for_status()
+    transfer_by_contract(rig.sandbox, payer, contract_id, stroops)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+from sqlalchemy import text
 from stellar_sdk import Asset, MuxedAccount, PathPaymentStrictReceive, PathPaymentStrictSend, Payment
 
+from offerhub.commands.deposits import book_payments
+from offerhub.commands.orders import CreateOrder, create_order
 from offerhub.commands.users import CreateUser, create_user
+from offerhub.domain.payments import IncomingPayment
+from offerhub.domain.states import EscrowState
+from offerhub.storage import orders
+from offerhub.storage.orders import EscrowRecord
 from tests.integration.chain.town import Town
 
 
@@ -63,6 +70,33 @@ async def test_a_path_payment_credits_what_arrives(town: Town) -> None:
     await town.send(stranger, receive, send)
     await town.read_all()
     assert [one.amount for one in await town.recorded(user)] == [70_000_000, 50_000_000]
+
+
+async def test_a_transfer_of_the_asset_contract_is_a_deposit(town: Town) -> None:
+    stranger, user = await town.account(), await town.user()
+    await town.faucet(stranger.public_key, "5.00")
+    await town.contract_transfer(stranger, str(user.public_key), 12_345)
+    await town.read_all()
+    [deposit] = await town.recorded(user)
+    assert (deposit.status, deposit.amount, deposit.sender) == ("CREDITED", 12_345, stranger.public_key)
+    assert (await town.reconcile())[1] == []
+
+
+async def test_what_our_own_escrow_pays_out_is_not_a_deposit(town: Town) -> None:
+    """Its release books it; a contract that is not ours is a stranger like any other."""
+    user, other = await town.user(), await town.user()
+    contracts = {name: f"C{name:A<55}" for name in ("OURS", "THEIRS")}
+    async with town.market.command() as transaction:
+        order = await create_order(transaction, CreateOrder(user.id, other.id, 10, "USDC", "A logo"), 0)
+        now, nothing = transaction.now, (None,) * 4
+        await orders.insert_escrow(transaction, EscrowRecord("esc_1", order.id, EscrowState.CREATING, 10, "GSIGNER", *nothing, now, now))
+        await transaction.run(text("UPDATE escrows SET contract_id = :id"), id=contracts["OURS"])
+        paid = [
+            IncomingPayment(str(number), 0, "ab" * 32, contract, str(other.public_key), 5, "USDC", transaction.now)
+            for number, contract in enumerate(contracts.values(), 1)
+        ]
+        assert await book_payments(transaction, paid, "2") == 1
+    assert [deposit.sender for deposit in await town.recorded(other)] == [contracts["THEIRS"]]
 
 
 async def test_a_muxed_destination_is_the_wallet_and_keeps_its_number(town: Town) -> None:

@@ -44,6 +44,8 @@ from offerhub.storage.streams import StreamState
 from offerhub.storage.unit_of_work import Database, new_id
 from offerhub.storage.users import UserRecord
 from tests.integration.commands.market import Market, wallet
+from tests.sandbox.contract_calls import transfer
+from tests.sandbox.network import Network as SandboxView
 from tests.services import SandboxServer
 
 PATIENCE_S = 20.0
@@ -146,6 +148,10 @@ class Town:
         thief, keypair = await self.account(), self.keys[str(user.public_key)]
         operations = (Payment(to, self.usdc, amount, source=keypair.public_key) for to, amount in payments)
         return await self.send(thief, *operations, signers=(keypair,))
+
+    async def contract_transfer(self, sender: Keypair, recipient: str, stroops: int) -> None:
+        """A call of the asset contract instead of a payment."""
+        await asyncio.to_thread(transfer_by_contract, self.sandbox, sender, recipient, stroops)
 
     async def user(self, *trusted: Asset) -> UserRecord:
         await self.wallet("USER", *trusted)
@@ -259,3 +265,15 @@ class Town:
         async with self.market.command() as transaction:
             await runs.record_page(transaction, run_id, page)
         return next_after
+
+
+def transfer_by_contract(sandbox: SandboxServer, sender: Keypair, recipient: str, stroops: int) -> None:
+    """``recipient`` may be a contract."""
+    view = object.__new__(SandboxView)
+    view.url = sandbox.url
+    view.passphrase = sandbox.environment["NETWORK_PASSPHRASE"]
+    view.usdc = Asset("USDC", sandbox.environment["USDC_ISSUER"])
+    view.usdc_contract = view.usdc.contract_id(view.passphrase)
+    with httpx.Client(base_url=view.url, timeout=40) as view.http:
+        paid = transfer(view, sender, recipient, stroops)
+        view.http.post("/transactions", data={"tx": paid.to_xdr()}).raise_for_status()
