@@ -1,4 +1,4 @@
-"""Many at once for one account, a pool of signers, holders that died, a provider that says 429: all arrive, in turn, each with one envelope."""
+"""Many at once for one account, a pool of signers, holders that died, a provider that says 429: all arrive, each with one envelope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classic double payment: withdrawals by the hundred while the network misbehaves at random and the worker is killed again and again."""
+"""The classic double payment: hundreds of withdrawals while the network misbehaves at random and the worker is killed again and again."""
 
 from __future__ import annotations
 
