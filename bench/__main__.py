@@ -18,7 +18,7 @@ import uvloop
 
 from bench import deposits, release, signers, sse, stack
 from bench.cells import Cells, Pace
-from bench.cpu import Meter
+from bench.cpu import Meter, Reading
 from bench.deposits import Deposits
 from bench.failure import BenchFailure
 from bench.history import count_events
@@ -96,9 +96,7 @@ class _Run:
             self._report.sse = await sse.measure(self._api, market, self._options.seconds * 2)
             await self._quiet("the events' orders")
         if "release" in self._options.parts:
-            _say(f"releases, {release.AT_ONCE} at a time")
-            self._report.releases = await release.measure(self._api, market)
-            await self._quiet("the releases")
+            await self._releases(market)
         if "deposits" in self._options.parts:
             await self._deposits(market)
         if "http" in self._options.parts:
@@ -115,10 +113,19 @@ class _Run:
         last = self._report.life_cycles[-1].orders
         self._report.history = await count_events(self._stack.temporal_address, self._stack.temporal_namespace, last)
 
+    async def _releases(self, market: Market) -> None:
+        _say(f"releases, {release.AT_ONCE} at a time")
+        before = self._meter.read()
+        self._report.releases = await release.measure(self._api, market)
+        self._note_neighbours("the releases", before)
+        await self._quiet("the releases")
+
     async def _deposits(self, market: Market) -> None:
         count = round(self._options.seconds * DEPOSITS_PER_SECOND_OF_A_CELL)
         _say(f"{count} single deposits, then {deposits.BACKLOG} at once")
+        before = self._meter.read()
         latency = await deposits.measure_latency(self._api, market, count)
+        self._note_neighbours("the single deposits", before)
         backlog = await deposits.measure_backlog(self._api, market, self._stack)
         self._report.deposits = Deposits(latency, backlog)
         self._stack = self._stack.as_described_now()
@@ -130,6 +137,9 @@ class _Run:
         for concurrency in REQUEST_CONCURRENCIES:
             _say(f"requests, {concurrency} at a time")
             self._report.cells += await cells.run(Pace(concurrency, WARM_UP_S, self._options.seconds))
+
+    def _note_neighbours(self, during: str, before: Reading) -> None:
+        self._report.notes.append(f"Neighbours used {self._meter.since(before).neighbours_cores} cores during {during}.")
 
     async def _quiet(self, before: str) -> None:
         if not await self._meter.until_quiet():

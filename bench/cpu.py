@@ -28,7 +28,7 @@ class _Process(NamedTuple):
     cpu_ms: float
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     at: float
     roles_ms: dict[str, float]
     own_ms: float
@@ -52,15 +52,15 @@ class Meter:
         self._ms_per_tick = 1_000 / os.sysconf("SC_CLK_TCK")
         self.works = (PROC / "self" / "stat").exists()
 
-    def read(self) -> _Reading:
+    def read(self) -> Reading:
         processes = self._processes()
         children: dict[int, list[int]] = {}
         for pid, process in processes.items():
             children.setdefault(process.parent, []).append(pid)
         roles_ms = {role: _tree_ms(pid, processes, children) for role, pid in self._pids.items()}
-        return _Reading(time.perf_counter(), roles_ms, time.process_time() * 1_000, self._machine_ms())
+        return Reading(time.perf_counter(), roles_ms, time.process_time() * 1_000, self._machine_ms())
 
-    def since(self, before: _Reading, pieces: int = 1) -> Usage:
+    def since(self, before: Reading, pieces: int = 1) -> Usage:
         after = self.read()
         roles_ms = {role: after.roles_ms[role] - before.roles_ms[role] for role in after.roles_ms}
         own_ms = after.own_ms - before.own_ms
