@@ -18,7 +18,7 @@ from offerhub.storage.unit_of_work import Database
 
 
 class Reconciler:
-    def __init__(self, database: Database, horizon: Horizon, network: StellarNetwork, rpc: ContractRpc | None, least_xlm: int) -> None:
+    def __init__(self, database: Database, horizon: Horizon, network: StellarNetwork, rpc: ContractRpc, least_xlm: int) -> None:
         self._database = database
         self.wallets = WalletReconciler(database, horizon, network)
         self._escrows = EscrowReconciler(database, rpc)

@@ -103,13 +103,6 @@ async def test_an_escrow_that_somebody_paid_into(rig: Rig) -> None:
     assert await rig.balance(ledger.in_escrow(escrow.id)) == AMOUNT
 
 
-async def test_without_an_rpc_server_escrows_are_not_checked_and_counted_so(rig: Rig) -> None:
-    async with reconciling(rig, rpc=False) as reconciler:
-        page, _ = await reconciler.page("", Part.ESCROWS, "")
-    assert (page.figures.checked, page.findings) == (0, [])
-    assert page.figures.not_checked >= 1
-
-
 async def test_money_in_flight_is_never_a_false_alarm(rig: Rig) -> None:
     """Whole life cycles run while wallets, escrows and the platform are compared all the time."""
     parties = [(await rig.user(), await rig.user()) for _ in range(3)]
@@ -141,12 +134,12 @@ async def test_money_in_flight_is_never_a_false_alarm(rig: Rig) -> None:
 
 
 @asynccontextmanager
-async def reconciling(rig: Rig, *, rpc: bool = True) -> AsyncIterator[Reconciler]:
+async def reconciling(rig: Rig) -> AsyncIterator[Reconciler]:
     environment = rig.sandbox.environment
     names = ("NETWORK_PASSPHRASE", "USDC_ISSUER", "TRUSTLESS_WORK_FACTORY", "TRUSTLESS_WORK_WASM_HASH", "TRUSTLESS_WORK_FEE_ADDRESS")
     network = StellarNetwork(*(environment[name] for name in names))
     async with httpx.AsyncClient() as http:
-        server = ContractRpc(environment["STELLAR_RPC_URL"], network, http) if rpc else None
+        server = ContractRpc(environment["STELLAR_RPC_URL"], network, http)
         yield Reconciler(rig.database, Horizon(rig.sandbox.url, network, http), network, server, 50)
 
 
