@@ -123,6 +123,9 @@ CREATE TABLE milestones (
     UNIQUE (order_id, position)
 );
 
+-- Whose turn it is in the pool of platform signers.
+CREATE SEQUENCE signer_turns;
+
 CREATE TABLE escrows (
     id               text PRIMARY KEY,
     order_id         text NOT NULL UNIQUE REFERENCES orders,

@@ -50,17 +50,16 @@ _WAITING = text(
 _OWNERS = text("SELECT public_key, user_id FROM wallets WHERE kind = 'USER' AND public_key = ANY(:public_keys)")
 _LOCK_STOCK = text("SELECT 1 FROM wallets WHERE public_key = ANY(:public_keys) AND user_id IS NULL ORDER BY public_key FOR SHARE")
 _WHOSE = text("SELECT kind, user_id FROM wallets WHERE public_key = :public_key")
-# The least used signer next: escrows are spread evenly over the pool.
+# In turn, whoever else is choosing at this moment: an account places one transaction per ledger, so the pool is as fast as its busiest.
 _NEXT_SIGNER = text(
     """
-    SELECT w.public_key FROM wallets w
-    WHERE w.kind = 'SIGNER' AND w.state = 'READY'
-    ORDER BY (SELECT count(*) FROM source_leases l WHERE l.source = w.public_key),
-             (SELECT max(e.created_at) FROM escrows e WHERE e.signer = w.public_key) NULLS FIRST
-    LIMIT 1
+    WITH signers AS (
+        SELECT public_key, row_number() OVER (ORDER BY id) - 1 AS place, count(*) OVER () AS many
+        FROM wallets WHERE kind = 'SIGNER' AND state = 'READY'
+    ), turn AS MATERIALIZED (SELECT nextval('signer_turns') AS number)
+    SELECT public_key FROM signers, turn WHERE place = turn.number % many
     """
 )
-_OF_USER = text("SELECT id, kind, state, public_key, created_at FROM wallets WHERE user_id = :user_id AND state <> 'RETIRED'")
 _PLATFORM_KEY = text("SELECT public_key FROM wallets WHERE kind = :kind AND state = 'READY' ORDER BY id LIMIT 1")
 
 

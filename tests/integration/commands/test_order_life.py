@@ -12,12 +12,14 @@ from offerhub.commands.escrow_funding import request_funding
 from offerhub.commands.operations import book_operation, refuse_operation
 from offerhub.commands.release import request_release
 from offerhub.commands.reserve import cancel_order, reserve_order
+from offerhub.commands.wallets import record_wallets
 from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
 from offerhub.domain.messages import Movement, Refusal
 from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.storage import wallets
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.users import UserRecord
-from tests.integration.commands.market import PLATFORM, SIGNER, Market
+from tests.integration.commands.market import PLATFORM, SIGNER, Market, wallet
 
 AMOUNT = 800_000_000
 TW = "GTRUSTLESS"
@@ -211,3 +213,22 @@ async def test_release_before_the_escrow_is_funded_names_the_state_it_needs(mark
             await request_release(transaction, order.id, None, None)
     assert refusal.value.code is ErrorCode.INVALID_STATE
     assert refusal.value.details == {"currentState": "FUNDS_RESERVED", "allowedStates": ["IN_PROGRESS"]}
+
+
+async def test_escrows_requested_at_once_are_spread_evenly_over_the_signers(market: Market) -> None:
+    pool = [wallet("SIGNER") for _ in range(3)]
+    async with market.command() as transaction:
+        await record_wallets(transaction, pool)
+        await wallets.move(transaction, [signer.public_key for signer in pool], "PREPARED", "ACTIVATING")
+        await wallets.mark_ready(transaction, [signer.public_key for signer in pool])
+    buyer, seller = await market.user(24 * AMOUNT), await market.user()
+    created = [await market.order(buyer, seller, AMOUNT) for _ in range(24)]
+
+    async def request(order: OrderRecord) -> str:
+        async with market.command() as transaction:
+            await reserve_order(transaction, order.id)
+        async with market.command() as transaction:
+            return (await request_escrow(transaction, order.id)).order.the_escrow.signer
+
+    used = Counter(await asyncio.gather(*(request(order) for order in created)))
+    assert used == {SIGNER: 6, **{signer.public_key: 6 for signer in pool}}
