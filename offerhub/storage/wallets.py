@@ -60,6 +60,7 @@ _NEXT_SIGNER = text(
     SELECT public_key FROM signers, turn WHERE place = turn.number % many
     """
 )
+_OF_USER = text("SELECT id, kind, state, public_key, created_at FROM wallets WHERE user_id = :user_id AND state <> 'RETIRED'")
 _PLATFORM_KEY = text("SELECT public_key FROM wallets WHERE kind = :kind AND state = 'READY' ORDER BY id LIMIT 1")
 
 
