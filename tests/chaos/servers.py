@@ -32,7 +32,7 @@ class KillableServers:
         prepared = {
             "postgres": postgres.prepare(cluster),
             "redis": valkey.prepare(home / "redis", taken[1]),
-            "temporal": temporal.prepare(NAMESPACE, temporal.TemporalPorts(*taken[2:5], ui=None), home / "temporal"),
+            "temporal": temporal.prepare(NAMESPACE, temporal.TemporalPorts(taken[2], taken[3], taken[4], ui=None), home / "temporal"),
             "sandbox": sandbox.prepare(home / "sandbox", taken[5], "0", "0"),
         }
         running = {name: services.start(service) for name, service in prepared.items()}

@@ -35,6 +35,7 @@ WEATHER: tuple[dict[str, Any], ...] = (
 DEPOSIT = 10_000_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 async def test_eighteen_withdrawals_in_bad_weather(install: Install) -> None:
     await _withdraw(install(), users=6, each=3, kill_every_s=12.0)
@@ -82,7 +83,7 @@ async def _disturb(installation: Installation, kill_every_s: float, chance: rand
 
 async def _nothing_under_way(installation: Installation) -> bool:
     rows = await installation.rows("SELECT count(*) AS number FROM operations WHERE status NOT IN ('SUCCEEDED', 'FAILED')")
-    return rows[0]["number"] == 0
+    return int(rows[0]["number"]) == 0
 
 
 async def _assert_paid_once(

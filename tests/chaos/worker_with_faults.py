@@ -32,6 +32,11 @@ Run = Callable[[], Awaitable[Any]]
 ENDLESS = timedelta(hours=1)
 INTERRUPTED_AFTER_S = 2.0
 LATE_S = 3.0
+_WATCHED: tuple[tuple[type, str], ...] = (
+    (httpx.AsyncClient, "send"),
+    (Redis, "execute_command"),
+    (temporalio.service._BridgeServiceClient, "_rpc_call"),
+)
 _in_transaction: ContextVar[bool] = ContextVar("in_transaction", default=False)
 
 
@@ -165,12 +170,7 @@ def _watch_transactions(folder: CaseFolder) -> None:
                 _in_transaction.reset(token)
 
     Database.transaction = transaction  # type: ignore[method-assign]
-    watched: list[tuple[type, str]] = [
-        (httpx.AsyncClient, "send"),
-        (Redis, "execute_command"),
-        (temporalio.service._BridgeServiceClient, "_rpc_call"),
-    ]
-    for owner, name in watched:
+    for owner, name in _WATCHED:
         setattr(owner, name, _watched(getattr(owner, name), f"{owner.__name__}.{name}", folder))
 
 
