@@ -44,7 +44,8 @@ class BookActivities:
                 return BookingResult(await commands.report_mismatch(transaction, operation_id, str(mismatch)), str(mismatch))
 
     @activity.defn
-    async def refuse_operation(self, refusal: Refusal) -> OrderView:
+    async def refuse_operation(self, refusal: Refusal) -> OrderView | None:
+        """None when an envelope of the operation may still apply, or has: then nothing is refused."""
         async with self._database.transaction(await context_of(self._database, refusal.operation_id)) as transaction:
             return await commands.refuse_operation(transaction, refusal)
 

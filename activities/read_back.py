@@ -11,9 +11,11 @@ from offerhub.commands.operations import report_refused_signature
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import FundEscrow
 from offerhub.domain.messages import PlannedStep
+from offerhub.domain.states import AttemptState
 from offerhub.stellar.contract_rpc import ContractRpc
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.read_back import check_contract
+from offerhub.storage import attempts
 from offerhub.storage.unit_of_work import Database
 
 
@@ -25,9 +27,15 @@ class ReadBackActivities:
 
     @activity.defn
     async def read_contract_back(self, step: PlannedStep) -> None:
-        """``step`` is the funding. A contract that differs is reported (``signing.refused``) and never funded."""
+        """``step`` is the funding. A contract that differs is reported (``signing.refused``) and never funded.
+
+        Once an envelope is signed it is too late to judge the contract: what counts then is what became of the envelope.
+        """
         async with self._database.reading() as reader:
             wanted = await escrow_step(reader, step.intent_id)
+            signed = await attempts.of_intent(reader, step.intent_id)
+        if any(attempt.is_open or attempt.state is AttemptState.CONFIRMED for attempt in signed):
+            return
         intent = wanted.intent
         if not isinstance(intent, FundEscrow):
             raise TypeError(f"{step.intent_id} funds nothing")

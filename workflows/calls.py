@@ -7,7 +7,7 @@ Faults of networks and providers are retried for ever; what must not be retried 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -64,8 +64,9 @@ async def book_operation(operation_id: str) -> BookingResult:
     return await _local("book_operation", operation_id, BookingResult)
 
 
-async def refuse_operation(refusal: Refusal) -> OrderView:
-    return await _local("refuse_operation", refusal, OrderView)
+async def refuse_operation(refusal: Refusal) -> OrderView | None:
+    """None when an envelope of the operation may still apply, or has: then nothing is refused."""
+    return await _local("refuse_operation", refusal, cast("type[OrderView | None]", OrderView | None))
 
 
 async def begin_withdrawal(operation_id: str) -> WithdrawalPlan:

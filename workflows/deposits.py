@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import calls
+
+_AFTER_FAILURE = timedelta(seconds=30)
 
 
 @workflow.defn(name="Deposits")
@@ -16,9 +20,16 @@ class DepositsWorkflow:
     async def run(self) -> None:
         """One long activity does the reading; once a day it hands over to a new run so that the history stays short."""
         await calls.open_payments_cursor()
-        workflow.set_current_details("Following the payments stream. The activity's heartbeat shows the position.")
-        await calls.follow_payments()
-        workflow.continue_as_new()
+        while True:
+            workflow.set_current_details("Following the payments stream. The activity's heartbeat shows the position.")
+            try:
+                await calls.follow_payments()
+            except ActivityError as error:
+                # Nothing may end the reading of deposits: it is shown, and tried again.
+                workflow.set_current_details(f"**Deposits are not being read: {error.cause or error}** Trying again.")
+                await workflow.sleep(_AFTER_FAILURE, summary="deposits are not being read, trying again")
+            else:
+                workflow.continue_as_new()
 
     @workflow.signal
     async def accept_gap(self, note: str) -> None:

@@ -6,7 +6,6 @@ from temporalio import workflow
 
 from offerhub.domain.messages import OperationPlan, OperationResult
 from offerhub.domain.plans import Action
-from workflows.chain_step import StepRefused
 from workflows.operation import OperationWorkflow
 
 
@@ -17,11 +16,11 @@ class EscrowFundingWorkflow(OperationWorkflow):
     @workflow.run
     async def run(self, plan: OperationPlan) -> OperationResult:
         """The platform deploys the contract; or it is read back from the chain and the buyer pays into it. Then it is booked."""
-        try:
+
+        async def steps() -> None:
             for step in plan.steps:
                 if step.action == Action.FUND:
                     await self.walk.check_contract(step)
                 await self.walk.carry_out(step)
-        except StepRefused as refused:
-            return await self.refuse(plan, refused)
-        return await self.book(plan)
+
+        return await self.carry_out(plan, steps)

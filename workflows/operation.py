@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -12,6 +13,7 @@ from offerhub.domain.messages import BookingResult, OperationPlan, OperationResu
 from workflows import calls
 from workflows.chain_step import StepRefused, Walk
 
+LOOK_AGAIN = timedelta(seconds=5)
 Booked = TypeVar("Booked", BookingResult, WithdrawalBooking)
 
 
@@ -37,11 +39,22 @@ class OperationWorkflow:
             self.walk.show()
             await workflow.wait_condition(lambda: self._retry_asked)
 
-    async def refuse(self, plan: OperationPlan, refused: StepRefused) -> OperationResult:
-        """The operation FAILED; the order goes back to where the marketplace can act."""
-        refusal = Refusal(plan.operation_id, plan.kind, refused.code, refused.message, refused.details)
-        order = await calls.refuse_operation(refusal)
-        return OperationResult(order, self.walk.outcomes, refused.message)
+    async def carry_out(self, plan: OperationPlan, steps: Callable[[], Awaitable[None]]) -> OperationResult:
+        """Go through the steps and book; or refuse, so that the order goes back to where the marketplace can act.
+
+        Nothing is refused while an envelope may still apply: what became of it is found out by going through the same steps again.
+        """
+        while True:
+            try:
+                await steps()
+            except StepRefused as refused:
+                refusal = Refusal(plan.operation_id, plan.kind, refused.code, refused.message, refused.details)
+                order = await calls.refuse_operation(refusal)
+                if order is not None:
+                    return OperationResult(order, self.walk.outcomes, refused.message)
+                await workflow.sleep(LOOK_AGAIN, summary="refused, but a signed envelope may still apply")
+            else:
+                return await self.book(plan)
 
     @workflow.signal(description="After a mismatch between books and chain has been looked into: try to book again.")
     def retry(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from offerhub.domain.messages import PlannedStep, PlatformAccount
 from workflows import calls
@@ -27,10 +28,16 @@ class WalletStockWorkflow:
         await calls.open_payments_cursor()
         await self._open_platform_accounts(await calls.make_platform_accounts())
         while not workflow.info().is_continue_as_new_suggested():
-            await self._fill_stock()
-            self._walk.note = "The stock is full; watching it."
-            self._walk.show()
-            await calls.watch_stock()
+            try:
+                await self._fill_stock()
+                self._walk.note = "The stock is full; watching it."
+                self._walk.show()
+                await calls.watch_stock()
+            except (ActivityError, ApplicationError) as error:
+                # Nothing may end the keeping of the stock: it is shown, and tried again.
+                self._walk.note = f"**Interrupted: {error.cause or error}** Trying again."
+                self._walk.show()
+                await workflow.sleep(_AFTER_REFUSAL, summary="the wallet stock is not being filled, trying again")
         workflow.continue_as_new()
 
     async def _open_platform_accounts(self, accounts: list[PlatformAccount]) -> None:

@@ -62,15 +62,19 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON ledger_entries FOR EACH RO
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON ledger_postings EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON ledger_entries EXECUTE FUNCTION refuse_change();
 
--- At commit the entries of every new posting sum to zero, whoever wrote them.
+-- At commit the entries of every posting that was touched sum to zero, whoever wrote them; one without entries does not.
 CREATE FUNCTION check_posting_balances() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    posting bigint := CASE TG_TABLE_NAME WHEN 'ledger_postings' THEN (to_jsonb(NEW)->>'id')::bigint ELSE (to_jsonb(NEW)->>'posting_id')::bigint END;
 BEGIN
-    IF (SELECT sum(amount) FROM ledger_entries WHERE posting_id = NEW.id) IS DISTINCT FROM 0 THEN
-        RAISE EXCEPTION 'posting % does not balance', NEW.id USING ERRCODE = 'check_violation';
+    IF (SELECT sum(amount) FROM ledger_entries WHERE posting_id = posting) IS DISTINCT FROM 0 THEN
+        RAISE EXCEPTION 'posting % does not balance', posting USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER balanced AFTER INSERT ON ledger_postings
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_posting_balances();
+CREATE CONSTRAINT TRIGGER balanced AFTER INSERT ON ledger_entries
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_posting_balances();
 
 -- Cached sums of the entries, kept in the transaction of the posting. Only the outside world may go below zero.
@@ -246,7 +250,7 @@ CREATE TABLE deposits (
     user_id          text NOT NULL REFERENCES users,
     recipient        text NOT NULL,
     sender           text NOT NULL,
-    amount           bigint NOT NULL,
+    amount           bigint NOT NULL CHECK (amount > 0),
     asset            text NOT NULL,
     status           text NOT NULL CHECK (status IN ('CREDITED', 'REFUSED')),
     reason           text,

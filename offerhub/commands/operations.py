@@ -11,7 +11,8 @@ from offerhub.domain.events import Event
 from offerhub.domain.messages import OperationPlan, OrderView, PlannedStep, Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
-from offerhub.storage import operations
+from offerhub.domain.states import AttemptState
+from offerhub.storage import attempts, operations, users
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
@@ -60,12 +61,18 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
     return view(await _BOOK[OperationKind(operation.kind)](transaction, order.id, operation.id, last))
 
 
-async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView:
-    """The chain, the contract or our own comparison said no: operation FAILED, order back where the marketplace can act."""
+async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView | None:
+    """The chain, the contract or our own comparison said no: operation FAILED, order back where the marketplace can act.
+
+    None, and nothing changed, when an envelope of the operation may still apply or its last step has applied: then it is not over.
+    """
     operation = await get_operation(transaction, refusal.operation_id)
     order = await lock_order(transaction, operation.resource_id)
-    if not await fail_operation(transaction, refusal):
+    if is_finished(operation):
         return view(order)
+    if await _may_still_happen(transaction, order, operation):
+        return None
+    await fail_operation(transaction, refusal)
     restored = await _UNDO[OperationKind(operation.kind)](transaction, order)
     fields = {"operationId": operation.id, "code": refusal.code, "message": refusal.message}
     emit_order(transaction, "order.operation_failed", restored, **fields)
@@ -92,10 +99,22 @@ async def look_at_order(transaction: Transaction, order_id: str) -> OrderView:
     return view(await lock_order(transaction, order_id))
 
 
+async def _may_still_happen(transaction: Transaction, order: OrderRecord, operation: OperationRecord) -> bool:
+    """Looked at with every account of the operation locked, so that nothing is signed meanwhile; afterwards its turns are gone."""
+    standings = await users.standings(transaction, (order.buyer_id, order.seller_id))
+    for source in sorted({order.the_escrow.signer, *(str(standing.public_key) for standing in standings.values())}):
+        await attempts.holder(transaction, source)
+    last = intent_id(operation.id, _last_step(order, operation))
+    signed = await attempts.of_operation(transaction, operation.id)
+    return any(one.is_open or (one.intent_id == last and one.state is AttemptState.CONFIRMED) for one in signed)
+
+
+def _last_step(order: OrderRecord, operation: OperationRecord) -> Step:
+    return plan(OperationKind(operation.kind), [milestone.state for milestone in order.milestones])[-1]
+
+
 async def _confirmed_last_step(transaction: Transaction, order: OrderRecord, operation: OperationRecord) -> AttemptRecord:
-    # Before a booking the milestones may already be APPROVED, so the plan that is left is exactly its last step.
-    last = plan(OperationKind(operation.kind), [milestone.state for milestone in order.milestones])[-1]
-    return await confirmed_attempt(transaction, operation.id, last)
+    return await confirmed_attempt(transaction, operation.id, _last_step(order, operation))
 
 
 def _planned(order: OrderRecord, operation_id: str, step: Step) -> PlannedStep:

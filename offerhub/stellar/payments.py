@@ -19,7 +19,10 @@ _CLASSIC = frozenset({_PAYMENT, _PATH_STRICT_RECEIVE, _PATH_STRICT_SEND})
 
 
 def incoming_payments(record: Json, usdc_issuer: str) -> tuple[IncomingPayment, ...]:
-    """Every payment in one record; empty for failed transactions and for records that pay no account."""
+    """Every payment in one record; empty for failed transactions and for records that pay no account.
+
+    The asset contract lets anybody transfer nothing to anybody: a change of zero is no payment.
+    """
     if record.get("transaction_successful") is not True:
         return ()
     return tuple(
@@ -36,7 +39,7 @@ def incoming_payments(record: Json, usdc_issuer: str) -> tuple[IncomingPayment, 
             muxed_id=optional_text(change, "to_muxed_id") or optional_text(change, "destination_muxed_id"),
         )
         for index, change in _changes(record)
-        if (optional_text(change, "to") or "").startswith("G")
+        if (optional_text(change, "to") or "").startswith("G") and amount(change, "amount") > 0
     )
 
 

@@ -88,3 +88,12 @@ async def test_what_was_written_stays(market: Market, table: str, change: str) -
     with pytest.raises(DBAPIError, match=r"append-only|can only be updated to DEFAULT"):
         async with market.command() as transaction:
             await transaction.connection.exec_driver_sql(change.format(table))
+
+
+async def test_no_entry_can_be_added_to_a_posting_that_balances(market: Market) -> None:
+    await market.user(5)
+    with pytest.raises(DBAPIError, match="does not balance"):
+        async with market.command() as transaction:
+            await transaction.connection.exec_driver_sql(
+                "INSERT INTO ledger_entries (posting_id, account, amount) SELECT max(id), 'world:stellar', 7 FROM ledger_postings"
+            )

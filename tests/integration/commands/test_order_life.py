@@ -232,3 +232,28 @@ async def test_escrows_requested_at_once_are_spread_evenly_over_the_signers(mark
 
     used = Counter(await asyncio.gather(*(request(order) for order in created)))
     assert used == {SIGNER: 6, **{signer.public_key: 6 for signer in pool}}
+
+
+async def test_an_operation_whose_envelope_may_still_apply_is_not_refused(market: Market) -> None:
+    buyer, _, order = await reserved(market)
+    async with market.command() as transaction:
+        deployment = await request_escrow(transaction, order.id)
+    await market.apply(await market.sign(deployment.operation.id, SIGNER))
+    async with market.command() as transaction:
+        await book_operation(transaction, deployment.operation.id)
+    async with market.command() as transaction:
+        funding = await request_funding(transaction, order.id)
+    no = Refusal(funding.operation.id, "escrow_funding", "PROVIDER_ERROR", "the contract looks wrong now")
+    attempt = await market.sign(funding.operation.id, str(buyer.public_key))
+    async with market.command() as transaction:
+        assert await refuse_operation(transaction, no) is None
+    contract = str((await market.get(order)).the_escrow.contract_id)
+    await market.apply(attempt, Movement(str(buyer.public_key), contract, AMOUNT))
+    async with market.command() as transaction:
+        assert await refuse_operation(transaction, no) is None
+    assert (await market.operation(funding.operation.id)).status == "RUNNING"
+    async with market.command() as transaction:
+        assert (await book_operation(transaction, funding.operation.id)).state == "IN_PROGRESS"
+    async with market.command() as transaction:
+        assert await refuse_operation(transaction, no) is not None
+    assert (await market.operation(funding.operation.id)).status == "SUCCEEDED"

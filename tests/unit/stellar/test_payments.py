@@ -205,3 +205,8 @@ def test_the_movements_of_a_wallet_have_signs_and_both_hashes() -> None:
         WalletMovement(OPERATION, ("ab" * 32,), ESCROW, 20_000_000),
     ]
     assert wallet_movements(record(transaction_successful=False), NETWORK.usdc_issuer, BUYER) == []
+
+
+def test_a_transfer_of_nothing_is_no_payment_and_does_not_shift_the_others() -> None:
+    [payment] = read(call(change(BUYER, SELLER, "0.0000000"), change(BUYER, SELLER, "5.0000000")))
+    assert (payment.change_index, payment.amount_stroops) == (1, 50_000_000)
