@@ -42,7 +42,8 @@ class BuilderChoices:
 class ExpectedCall:
     """``arguments`` carry the contract's own parameter names. ``transfer`` is the only call the auth tree may list below the root.
 
-    ``may_write`` holds ledger keys as XDR; ``other_trustlines`` counts the USDC trustlines that may be written besides.
+    ``may_write`` holds ledger keys as XDR, ``may_read`` those of contract data that may be read besides; ``other_trustlines`` counts the
+    USDC trustlines that may be written.
     """
 
     contract_id: str
@@ -51,6 +52,7 @@ class ExpectedCall:
     transfer: xdr.InvokeContractArgs | None
     escrow_contract: str
     may_write: frozenset[bytes]
+    may_read: frozenset[bytes]
     other_trustlines: int = 0
 
 
@@ -139,7 +141,8 @@ def _deploy(network: StellarNetwork, intent: DeployEscrow, choices: BuilderChoic
         ("constructor_args", scval.to_vec([])),
     )
     may_write = frozenset({instance_key(escrow_contract), _code_key(network)})
-    return ExpectedCall(network.factory_contract, "tw_new_single_release_escrow", arguments, None, escrow_contract, may_write)
+    may_read = frozenset({instance_key(network.factory_contract), instance_key(network.usdc_contract)})
+    return ExpectedCall(network.factory_contract, "tw_new_single_release_escrow", arguments, None, escrow_contract, may_write, may_read)
 
 
 def _fund(network: StellarNetwork, intent: FundEscrow, choices: BuilderChoices) -> ExpectedCall:
@@ -151,7 +154,8 @@ def _fund(network: StellarNetwork, intent: FundEscrow, choices: BuilderChoices) 
         args=[signer, scval.to_address(intent.contract_id), amount],
     )
     may_write = _escrow_entries(network, intent.contract_id) | {trustline_key(network, intent.source)}
-    return ExpectedCall(intent.contract_id, "fund_escrow", arguments, transfer, intent.contract_id, may_write)
+    may_read = _readable_of_escrow(network, intent.contract_id)
+    return ExpectedCall(intent.contract_id, "fund_escrow", arguments, transfer, intent.contract_id, may_write, may_read)
 
 
 def _release(network: StellarNetwork, intent: ReleaseFunds, choices: BuilderChoices) -> ExpectedCall:
@@ -159,17 +163,23 @@ def _release(network: StellarNetwork, intent: ReleaseFunds, choices: BuilderChoi
     if choices.names_fee_address:
         arguments += (("trustless_work_address", scval.to_address(network.protocol_fee_address)),)
     may_write = _escrow_entries(network, intent.contract_id)
-    return ExpectedCall(intent.contract_id, "release_funds", arguments, None, intent.contract_id, may_write, RELEASE_TRUSTLINES)
+    may_read = _readable_of_escrow(network, intent.contract_id)
+    return ExpectedCall(intent.contract_id, "release_funds", arguments, None, intent.contract_id, may_write, may_read, RELEASE_TRUSTLINES)
 
 
 def _own_state(network: StellarNetwork, contract_id: str, function: str, arguments: tuple[tuple[str, xdr.SCVal], ...]) -> ExpectedCall:
     may_write = frozenset({instance_key(contract_id), _code_key(network)})
-    return ExpectedCall(contract_id, function, arguments, None, contract_id, may_write)
+    return ExpectedCall(contract_id, function, arguments, None, contract_id, may_write, _readable_of_escrow(network, contract_id))
 
 
 def _escrow_entries(network: StellarNetwork, contract_id: str) -> frozenset[bytes]:
     """State and USDC of the escrow. Its code is only ever written to restore it from the archive."""
     return frozenset({instance_key(contract_id), _code_key(network), _balance_key(network, contract_id)})
+
+
+def _readable_of_escrow(network: StellarNetwork, contract_id: str) -> frozenset[bytes]:
+    instances = {instance_key(contract_id), instance_key(network.usdc_contract)}
+    return frozenset(instances | {_balance_key(network, contract_id)})
 
 
 def trustline_key(network: StellarNetwork, address: str) -> bytes:

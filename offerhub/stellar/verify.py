@@ -1,7 +1,8 @@
 """The security boundary of the product: is this envelope, to the byte, the call our own order asks for?
 
 Trustless Work builds the escrow envelopes and we sign them, so a hostile or broken answer must not get past this file. Every part of
-the envelope is compared with ``expected.py``; what is not compared is bounded (fees, time, sequence) and what is neither is refused.
+the envelope is compared with ``expected.py``; what is not compared is bounded (time and sequence here, fee, footprint and
+resources in ``resources.py``) and what is neither is refused.
 Whatever the bytes are, the only exception for them is ``IntentMismatchError``.
 """
 
@@ -13,10 +14,11 @@ from stellar_sdk import Address, StrKey, xdr
 
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import DeployEscrow, EscrowIntent, FundEscrow, ReleaseFunds
-from offerhub.stellar.difference import first_difference, shown
+from offerhub.stellar.difference import first_difference
 from offerhub.stellar.envelope import decode_envelope, inner_hash
 from offerhub.stellar.expected import SALT_BYTES, BuilderChoices, ExpectedCall, authorization, expected_call
 from offerhub.stellar.network import StellarNetwork
+from offerhub.stellar.resources import check_resources, require_range
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def verify_envelope(network: StellarNetwork, intent: EscrowIntent, envelope_xdr:
         _require("operation.source", intent.source, _account(operation.source_account))
     call = _check_call(network, intent, found)
     _check_authorization(invoke.auth, call, found)
-    _check_resources(network, transaction, call, bounds)
+    check_resources(network, transaction, call, bounds.max_fee_stroops)
     return VerifiedEnvelope(
         envelope_xdr=envelope_xdr,
         inner_hash=inner_hash(network, raw).hex(),
@@ -87,8 +89,8 @@ def _check_time(preconditions: xdr.Preconditions, bounds: EnvelopeBounds) -> int
     if time_bounds is None:
         raise IntentMismatchError("preconditions", xdr.PreconditionType.PRECOND_TIME.name, preconditions.type.name)
     min_time, max_time = time_bounds.min_time.time_point.uint64, time_bounds.max_time.time_point.uint64
-    _require_range("min_time", min_time, 0, bounds.now_unix)
-    _require_range("max_time", max_time, bounds.now_unix + bounds.min_remaining_s, bounds.now_unix + bounds.max_window_s)
+    require_range("min_time", min_time, 0, bounds.now_unix)
+    require_range("max_time", max_time, bounds.now_unix + bounds.min_remaining_s, bounds.now_unix + bounds.max_window_s)
     return max_time
 
 
@@ -96,7 +98,7 @@ def _check_sequence(transaction: xdr.Transaction, bounds: EnvelopeBounds) -> int
     sequence = transaction.seq_num.sequence_number.int64
     if bounds.sequence is not None:
         _require("sequence", bounds.sequence, sequence)
-    _require_range("sequence", sequence, 1, 2**63 - 1)
+    require_range("sequence", sequence, 1, 2**63 - 1)
     return sequence
 
 
@@ -133,29 +135,6 @@ def _check_authorization(entries: list[xdr.SorobanAuthorizationEntry], call: Exp
     expected = authorization(call, arguments)
     if entries[0].to_xdr_bytes() != expected:
         raise IntentMismatchError("auth.tree", f"{call.function} and what it needs", "another tree of calls")
-
-
-def _check_resources(network: StellarNetwork, transaction: xdr.Transaction, call: ExpectedCall, bounds: EnvelopeBounds) -> None:
-    if transaction.ext.soroban_data is None:
-        raise IntentMismatchError("soroban_data", "footprint and resource fee", None)
-    fee = transaction.fee.uint32
-    resource_fee = transaction.ext.soroban_data.resource_fee.int64
-    _require_range("fee", fee, 1, bounds.max_fee_stroops)
-    _require_range("resource_fee", resource_fee, 0, fee - 1)
-    trustlines: set[bytes] = set()
-    for key in transaction.ext.soroban_data.resources.footprint.read_write:
-        packed = key.to_xdr_bytes()
-        if packed in call.may_write:
-            continue
-        if call.other_trustlines == 0 or not _is_usdc_trustline(network, key):
-            raise IntentMismatchError("footprint.read_write", "entries of the escrow", shown(key))
-        trustlines.add(packed)
-    _require_range("footprint.trustlines", len(trustlines), 0, call.other_trustlines)
-
-
-def _is_usdc_trustline(network: StellarNetwork, key: xdr.LedgerKey) -> bool:
-    usdc = network.usdc.to_trust_line_asset_xdr_object()
-    return key.trust_line is not None and key.trust_line.asset.to_xdr_bytes() == usdc.to_xdr_bytes()
 
 
 def _choices(intent: EscrowIntent, arguments: list[xdr.SCVal]) -> BuilderChoices:
@@ -208,8 +187,3 @@ def _contract(address: xdr.SCAddress) -> str:
 def _require(field: str, expected: object, found: object) -> None:
     if expected != found:
         raise IntentMismatchError(field, expected, found)
-
-
-def _require_range(field: str, found: int, lowest: int, highest: int) -> None:
-    if not lowest <= found <= highest:
-        raise IntentMismatchError(field, f"{lowest} to {highest}", found)

@@ -184,6 +184,29 @@ def writes(key: bytes) -> Callable[[Envelope], None]:
     return lambda envelope: soroban(envelope).resources.footprint.read_write.append(xdr.LedgerKey.from_xdr_bytes(key))
 
 
+def reads(*keys: bytes) -> Callable[[Envelope], None]:
+    return lambda envelope: soroban(envelope).resources.footprint.read_only.extend(xdr.LedgerKey.from_xdr_bytes(key) for key in keys)
+
+
+def restores(*places: int) -> Callable[[Envelope], None]:
+    entries = xdr.SorobanResourcesExtV0([xdr.Uint32(place) for place in places])
+    return lambda envelope: setattr(soroban(envelope), "ext", xdr.SorobanTransactionDataExt(1, resource_ext=entries))
+
+
+def resource(name: str, value: int) -> Callable[[Envelope], None]:
+    return lambda envelope: setattr(soroban(envelope).resources, name, xdr.Uint32(value))
+
+
+def code(name: str) -> bytes:
+    key = xdr.LedgerKeyContractCode(xdr.Hash(sha256(name.encode()).digest()))
+    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=key).to_xdr_bytes()
+
+
+def first_written_twice(envelope: Envelope) -> None:
+    written = soroban(envelope).resources.footprint.read_write
+    written.append(written[0])
+
+
 def instance(contract_id: str) -> bytes:
     data = xdr.LedgerKeyContractData(
         Address(contract_id).to_xdr_sc_address(),
@@ -241,6 +264,16 @@ ENVELOPE_ATTACKS = (
     Attack("writes a stranger's trustline", "footprint.read_write", FUND, writes(trustline_key(NETWORK, STRANGER))),
     Attack("one trustline too many", "footprint.trustlines", RELEASE, writes(trustline_key(NETWORK, STRANGER))),
     Attack("other trustlines", "footprint.read_write", RELEASE, native_trustlines),
+    Attack("writes an entry twice", "footprint.read_write", APPROVE, first_written_twice),
+    Attack("reads another contract", "footprint.read_only", APPROVE, reads(instance(contract("other")))),
+    Attack("reads very much", "footprint.read_only", APPROVE, reads(*(code(f"code {number}") for number in range(16)))),
+    Attack("instructions", "instructions", APPROVE, resource("instructions", 400_000_001)),
+    Attack("bytes read", "disk_read_bytes", APPROVE, resource("disk_read_bytes", 200_001)),
+    Attack("bytes written", "write_bytes", APPROVE, resource("write_bytes", 132_097)),
+    Attack("restores what is not written", "archived_entries", APPROVE, restores(1)),
+    Attack("restores an entry twice", "archived_entries", APPROVE, restores(0, 0)),
+    Attack("restores nothing", "archived_entries", APPROVE, restores()),
+    Attack("restores a trustline", "archived_entries", FUND, restores(0)),
 )
 AUTHORIZATION_ATTACKS = (
     Attack("no auth", "auth", APPROVE, lambda envelope: invoke(envelope).auth.clear()),

@@ -9,6 +9,7 @@ from stellar_sdk import Keypair, Network, TransactionBuilder, TransactionEnvelop
 
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import EscrowIntent
+from offerhub.stellar.expected import trustline_key
 from sandbox.contracts.factory import escrow_contract_id
 from tests.unit.stellar.offered import (
     APPROVE,
@@ -32,7 +33,7 @@ from tests.unit.stellar.offered import (
     tampered,
     verify,
 )
-from tests.unit.stellar.tampering import ATTACKS, Attack, authorized, call, in_escrow, operation, plain, struct
+from tests.unit.stellar.tampering import ATTACKS, Attack, authorized, call, in_escrow, operation, plain, reads, restores, soroban, struct
 
 
 @pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: type(intent).__name__)
@@ -111,6 +112,19 @@ def test_the_older_name_of_the_platform_role_is_known() -> None:
             struct(roles, "platform").key = scval.to_symbol("platform_address")
 
     assert verify(FUND, tampered(FUND, older)).contract_id == ESCROW
+
+
+def test_archived_entries_of_the_escrow_may_be_restored() -> None:
+    def archived(envelope: xdr.TransactionEnvelope) -> None:
+        footprint = soroban(envelope).resources.footprint
+        footprint.read_write.append(footprint.read_only.pop(0))  # the code: one restores what one declares as written
+        restores(0, 1)(envelope)
+
+    assert verify(APPROVE, tampered(APPROVE, archived)).contract_id == ESCROW
+
+
+def test_accounts_and_usdc_trustlines_may_be_read() -> None:
+    assert verify(APPROVE, tampered(APPROVE, reads(trustline_key(NETWORK, STRANGER)))).contract_id == ESCROW
 
 
 def test_any_sequence_passes_where_none_is_expected_but_zero() -> None:
