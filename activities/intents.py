@@ -22,8 +22,8 @@ from offerhub.domain.intents import (
     ReleaseFunds,
     TrustAsset,
 )
-from offerhub.domain.plans import PAY_OUT, Action, Step, parse_intent_id
-from offerhub.domain.states import WithdrawalState
+from offerhub.domain.plans import PAY_OUT, Action, OperationKind, Step, parse_intent_id, plan
+from offerhub.domain.states import MilestoneState, WithdrawalState
 from offerhub.storage import ledger as books
 from offerhub.storage import operations, orders, users, wallets, withdrawals
 from offerhub.storage.operations import OperationRecord
@@ -69,6 +69,10 @@ def activation_intent_id(first_public_key: str) -> str:
     return f"{ACTIVATION_PREFIX}{first_public_key}/activate"
 
 
+def trust_intent_id(public_key: str) -> str:
+    return f"{TRUST_PREFIX}{public_key}/trust"
+
+
 async def escrow_step(transaction: Transaction, intent_id: str) -> EscrowStep:
     operation_id, step = parse_intent_id(intent_id)
     operation = await operations.get(transaction, operation_id)
@@ -77,27 +81,41 @@ async def escrow_step(transaction: Transaction, intent_id: str) -> EscrowStep:
         raise LookupError(f"there is no operation {operation_id}")
     if operation.status in ("SUCCEEDED", "FAILED"):
         raise DomainError(ErrorCode.INVALID_STATE, f"Operation {operation_id} is {operation.status}; it has no steps left.")
+    _check_planned(operation, step, len(order.milestones))
     contract_id = order.the_escrow.contract_id
     return EscrowStep(intent_id, step, operation, await _intent(transaction, order, step), contract_id)
 
 
 async def own_step(transaction: Transaction, intent_id: str) -> OwnStep:
-    prefix, _, rest = intent_id.partition("/")
-    subject = rest.partition("/")[0]
     if intent_id.startswith(TRUST_PREFIX):
-        return OwnStep(intent_id, TrustAsset(subject))
+        return OwnStep(intent_id, await _trust(transaction, intent_id))
     if intent_id.startswith(ACTIVATION_PREFIX):
-        return OwnStep(intent_id, await _activation(transaction, intent_id, subject))
-    operation = await operations.get(transaction, prefix)
+        return OwnStep(intent_id, await _activation(transaction, intent_id))
+    operation_id, step = parse_intent_id(intent_id)
+    operation = await operations.get(transaction, operation_id)
     if operation is None:
-        raise LookupError(f"there is no operation {prefix}")
+        raise LookupError(f"there is no operation {operation_id}")
+    _check_planned(operation, step)
     return OwnStep(intent_id, await _pay_out(transaction, operation), operation)
 
 
-async def _activation(transaction: Transaction, intent_id: str, subject: str) -> ActivateWallets:
+def _check_planned(operation: OperationRecord, step: Step, milestones: int = 0) -> None:
+    """Each kind of operation has its own steps, and no others are ever signed for it."""
+    if step not in plan(OperationKind(operation.kind), [MilestoneState.OPEN] * milestones):
+        raise LookupError(f"{step.name} is no step of operation {operation.id}, a {operation.kind}")
+
+
+async def _trust(transaction: Transaction, intent_id: str) -> TrustAsset:
+    for account in await wallets.platform_accounts(transaction):
+        if account.kind == "PLATFORM" and trust_intent_id(account.public_key) == intent_id:
+            return TrustAsset(account.public_key)
+    raise LookupError(f"{intent_id} is not the platform account's trustline")
+
+
+async def _activation(transaction: Transaction, intent_id: str) -> ActivateWallets:
     batch = await wallets.in_state(transaction, "USER", ["ACTIVATING"], _ALL_ACTIVATING)
     sponsor = await wallets.platform_key(transaction, "SPONSOR")
-    if not batch or batch[0].public_key != subject or sponsor is None:
+    if not batch or activation_intent_id(batch[0].public_key) != intent_id or sponsor is None:
         raise LookupError(f"{intent_id} is not the batch of wallets being activated")
     return ActivateWallets(sponsor, tuple(wallet.public_key for wallet in batch))
 

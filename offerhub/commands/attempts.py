@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from offerhub.domain.errors import OutOfTurnError
+from offerhub.domain.errors import DomainError, ErrorCode, OutOfTurnError
 from offerhub.domain.events import Event
 from offerhub.domain.messages import Movement
 from offerhub.domain.plans import Action
@@ -38,13 +38,16 @@ async def take_turn(transaction: Transaction, source: str, intent: str) -> Turn:
 async def record_attempt(transaction: Transaction, signed: AttemptRecord) -> AttemptRecord:
     """Persist a signed envelope before anybody may send it. An open or applied attempt of the same intent wins over the new one.
 
-    Raises ``OutOfTurnError`` when another intent holds the source account by now: the envelope must not be used.
+    Raises ``OutOfTurnError`` when another intent holds the source account by now, ``INVALID_STATE`` when the operation has ended: the
+    envelope must not be used.
     """
     if await attempts.holder(transaction, signed.source) != signed.intent_id:
         raise OutOfTurnError(f"{signed.intent_id} no longer holds {signed.source}")
     for attempt in await attempts.of_intent(transaction, signed.intent_id):
         if attempt.is_open or attempt.state is AttemptState.CONFIRMED:
             return attempt
+    if signed.operation_id is not None and not await operations.hold_in_flight(transaction, signed.operation_id):
+        raise DomainError(ErrorCode.INVALID_STATE, f"Operation {signed.operation_id} has ended; nothing more is signed for it.")
     await attempts.insert(transaction, signed)
     after = {"intentId": signed.intent_id, "innerHash": signed.inner_hash, "source": signed.source, "sequence": str(signed.sequence)}
     transaction.audit("envelope.signed", ("attempt", signed.id), None, after)

@@ -93,8 +93,14 @@ def intent_id(operation_id: str, step: Step) -> str:
 
 
 def parse_intent_id(text: str) -> tuple[str, Step]:
-    """The operation and the step that ``intent_id`` was made of."""
+    """The operation and the step that ``intent_id`` was made of. ``LookupError`` for any other spelling: it would be another intent."""
     operation_id, _, name = text.partition("/")
     action_name, _, index = name.partition(":")
-    action = Action(action_name)
-    return operation_id, Step(action, _PARTY[action], int(index) if index else None)
+    try:
+        action = Action(action_name)
+        step = Step(action, _PARTY[action], int(index) if index else None)
+    except ValueError:
+        raise LookupError(f"{text!r} names no step") from None
+    if intent_id(operation_id, step) != text:
+        raise LookupError(f"{text!r} is not how {intent_id(operation_id, step)} is spelled")
+    return operation_id, step

@@ -30,6 +30,8 @@ _LIST = text(
     ORDER BY id DESC LIMIT :limit
     """  # noqa: S608
 )
+# Shared: whoever would end the operation waits until this transaction is over.
+_HOLD_IN_FLIGHT = text("SELECT 1 FROM operations WHERE id = :id AND status IN ('PENDING', 'RUNNING') FOR SHARE")
 _START = text("UPDATE operations SET status = 'RUNNING', updated_at = :now WHERE id = :id AND status = 'PENDING'")
 _ADD_HASH = text(
     """
@@ -135,6 +137,11 @@ async def page(transaction: Transaction, wanted: OperationFilter, cursor: str | 
 
 async def start(transaction: Transaction, operation_id: str) -> None:
     await transaction.run(_START, id=operation_id, now=transaction.now)
+
+
+async def hold_in_flight(transaction: Transaction, operation_id: str) -> bool:
+    """Whether the operation is still in flight; if so, it stays so until the transaction ends."""
+    return await transaction.first(_HOLD_IN_FLIGHT, id=operation_id) is not None
 
 
 async def add_hash(transaction: Transaction, operation_id: str, transaction_hash: str) -> None:

@@ -123,6 +123,9 @@ class Market:
             2_000_000_000,
             contract_id=f"C{number:055d}",
         )
+        return await self.record(signed)
+
+    async def record(self, signed: AttemptRecord) -> AttemptRecord:
         async with self.command() as transaction:
             return await record_attempt(transaction, signed)
 

@@ -70,6 +70,16 @@ def test_a_withdrawal_is_one_intent_for_ever() -> None:
     assert parse_intent_id(intent_id("op_1", PAY_OUT)) == ("op_1", PAY_OUT)
 
 
+@pytest.mark.parametrize(
+    "spelling",
+    ["op_1/again/pay_out", "op_1/pay_out:", "op_1/complete_milestone:07", "op_1/complete_milestone:+7", "op_1/complete_milestone:\u0667"]
+    + ["op_1/complete_milestone:1_0", "op_1//pay_out", "op_1/pay_out ", "op_1/PAY_OUT", "op_1/", "op_1", ""],
+)
+def test_an_intent_has_one_spelling(spelling: str) -> None:
+    with pytest.raises(LookupError):
+        parse_intent_id(spelling)
+
+
 @given(st.integers(min_value=1, max_value=2**63 - 1))
 def test_the_three_postings_close_the_hold(amount: int) -> None:
     for end in (ledger.withdrawn("wd_1", amount, "hash"), ledger.withdrawal_failed("wd_1", "usr_1", amount)):
