@@ -8,6 +8,7 @@ from activities.failures import StartOverError, WaitingError
 from activities.intents import EscrowStep
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.stellar.horizon import Horizon
+from offerhub.stellar.horizon_records import LedgerRecord
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.verify import EnvelopeBounds, VerifiedEnvelope, verify_envelope
 
@@ -18,20 +19,33 @@ _TIMES = frozenset({"min_time", "max_time"})
 class LedgerClock:
     """Ledger time, read from Horizon every few seconds and carried on by our own clock in between.
 
-    A network whose clock runs ahead of ours (the sandbox's can be advanced) shows it by closing a ledger in our future.
+    A network whose clock runs ahead of ours (the sandbox's can be advanced) shows it by closing a ledger in our future. How far ahead is
+    known from two sides: at least as far as its newest ledger is, and, when that ledger closed since we last asked, not much farther than
+    it was ahead of us then. A ledger that nobody has closed for minutes says nothing; a lead that our own clock has made up for is forgotten.
     """
 
     def __init__(self, horizon: Horizon) -> None:
         self._horizon = horizon
         self._ahead_s = 0
         self._read_at: float | None = None
+        self._newest_ledger = 0
+        self._asked_unix = 0
 
     async def now_unix(self, *, fresh: bool = False) -> int:
         if fresh or self._read_at is None or time.monotonic() - self._read_at > _FRESH_S:
-            ledger = await self._horizon.latest_ledger()
-            self._ahead_s = max(self._ahead_s, ledger.closed_at_unix - int(time.time()))
+            asked_unix = int(time.time())
+            self.learn(await self._horizon.latest_ledger(), asked_unix, int(time.time()))
             self._read_at = time.monotonic()
         return int(time.time()) + self._ahead_s
+
+    def learn(self, ledger: LedgerRecord, asked_unix: int, answered_unix: int) -> int:
+        """Take in the newest ledger, asked for and answered at these times of our clock; returns the network's lead in seconds."""
+        if self._newest_ledger and ledger.sequence > self._newest_ledger:
+            self._ahead_s = min(self._ahead_s, ledger.closed_at_unix + 1 - self._asked_unix)
+        self._ahead_s = max(0, self._ahead_s, ledger.closed_at_unix - answered_unix)
+        if ledger.sequence >= self._newest_ledger:
+            self._newest_ledger, self._asked_unix = ledger.sequence, asked_unix
+        return self._ahead_s
 
 
 class EnvelopeCheck:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
@@ -18,6 +19,10 @@ NETWORK_SAID_NO = "STELLAR_NETWORK_ERROR"
 VIA_TRUSTLESS = "trustless"
 # Each envelope that failed in a ledger has cost its fee; what fails this often for a passing reason has a lasting one.
 MOST_FAILURES_ON_LEDGER = 5
+# Whatever makes an envelope worthless before it is sent passes by itself; asking for the next one at once would only cost requests.
+# The longest pause is well below the time after which a waiter for an account counts as absent.
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=30)
 OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset", Action.PAY_OUT})
 
 
@@ -45,7 +50,7 @@ class Walk:
     async def carry_out(self, step: PlannedStep) -> StepOutcome:
         """Return when the step is applied, raise ``StepRefused`` when it never will be. A dead envelope is followed by a new one."""
         shown = self._shown(step)
-        failures = 0
+        failures = unsent = 0
         try:
             while True:
                 outcome = await self._try(step, shown)
@@ -57,6 +62,9 @@ class Walk:
                 if outcome.status is StepStatus.REFUSED or failures >= MOST_FAILURES_ON_LEDGER:
                     raise StepRefused(outcome.code or NETWORK_SAID_NO, outcome.reason, {"transactionHash": outcome.inner_hash})
                 self._tell(shown, "once more, with a new envelope", outcome.reason)
+                unsent = 0 if outcome.attempt_id else unsent + 1
+                if unsent:
+                    await workflow.sleep(pause_after(unsent), summary=f"starting over: {step.summary}")
         except StepRefused as refused:
             self._tell(shown, "refused", refused.message)
             raise
@@ -107,6 +115,11 @@ class Walk:
     def _tell(self, shown: StepProgress, state: str, reason: str = "") -> None:
         shown.state, shown.reason = state, reason
         self.show()
+
+
+def pause_after(unsent: int) -> timedelta:
+    """After so many envelopes in a row that were not worth sending: twice as long each time."""
+    return min(FIRST_PAUSE * 2 ** min(unsent - 1, 10), LONGEST_PAUSE)
 
 
 async def _submitted(attempt: SignedAttempt, summary: str) -> StepOutcome:
