@@ -39,7 +39,7 @@ class WithdrawalWorkflow(OperationWorkflow):
                 break
             except StepRefused as refused:
                 withdrawal = await self._refuse(plan, refused)
-            if withdrawal.state == WithdrawalState.FAILED:
+            if withdrawal.state != WithdrawalState.PENDING:
                 self._show(withdrawal)
                 return withdrawal.state
             # An envelope is in the open after all: what became of it is found out by carrying out the same step.
