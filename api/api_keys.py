@@ -49,7 +49,7 @@ async def list_keys(call: CurrentCall, query: Annotated[PageQuery, Query()]) -> 
 
 @routes.delete("/auth/api-keys/{key_id}", Scope.ADMIN, _REVOKE)
 async def revoke_key(call: CurrentCall, key_id: str, _body: NoBody | None = None) -> Response:
-    """Refused everywhere within a second. Revoking twice is harmless."""
+    """Requests are refused everywhere within a second, open event streams end within two. Revoking twice is harmless."""
 
     async def work(transaction: Transaction) -> Answer:
         await revoke_api_key(transaction, key_id)

@@ -19,7 +19,7 @@ from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
 from api.schemas.answers import Page
-from api.schemas.events import Event, EventQuery
+from api.schemas.events import AGGREGATES, Event, EventQuery, listed
 from offerhub.storage import events
 from offerhub.storage.events import EventFilter, EventRecord
 from offerhub.storage.unit_of_work import Transaction
@@ -28,6 +28,8 @@ from offerhub.stream.hub import Subscription
 
 routes = Routes("Events")
 HEARTBEAT_S = 15.0
+# How often a stream looks at its key; the keyring remembers one for as long, so all streams of a key share one query.
+KEY_LOOK_S = 1.0
 _REPLAY_PAGE = 500
 _HEARTBEAT = b": still here\n\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -75,7 +77,7 @@ async def _stream(call: Call, wanted: EventFilter, start: Start) -> AsyncIterato
 
 
 async def _replay(call: Call, wanted: EventFilter, position: int) -> AsyncIterator[EventRecord]:
-    while True:
+    while await call.services.keyring.still_valid(call.caller):
         async with call.services.database.reading() as reader:
             found = await events.after(reader, position, wanted, _REPLAY_PAGE)
         for record in found:
@@ -86,17 +88,19 @@ async def _replay(call: Call, wanted: EventFilter, position: int) -> AsyncIterat
 
 
 async def _live(call: Call, subscription: Subscription, sent: int) -> AsyncIterator[bytes]:
-    """The key is looked at again with every heartbeat: a stream does not outlive it."""
+    """A stream does not outlive its key."""
     loop = asyncio.get_running_loop()
-    next_beat = loop.time() + HEARTBEAT_S
+    next_look, next_beat = loop.time(), loop.time() + HEARTBEAT_S
     while True:
         try:
-            record = await asyncio.wait_for(subscription.queue.get(), max(next_beat - loop.time(), 0))
+            record = await asyncio.wait_for(subscription.queue.get(), max(min(next_look, next_beat) - loop.time(), 0))
         except TimeoutError:
-            next_beat = loop.time() + HEARTBEAT_S
             if not await call.services.keyring.still_valid(call.caller):
                 return
-            yield _HEARTBEAT
+            next_look = loop.time() + KEY_LOOK_S
+            if loop.time() >= next_beat:
+                next_beat = loop.time() + HEARTBEAT_S
+                yield _HEARTBEAT
             continue
         if record is None:
             if subscription.overrun:
@@ -128,9 +132,8 @@ def _time(cursor: str) -> datetime | None:
 
 
 def _filter(query: EventQuery) -> EventFilter:
-    types = tuple(name.strip() for name in query.types.split(",")) if query.types else ()
-    kinds = tuple(name.strip().lower() for name in query.resource_types.split(",")) if query.resource_types else ()
-    return EventFilter(types, tuple(_AGGREGATES.get(kind, kind) for kind in kinds), query.resource_id, query.user_id)
+    aggregates = tuple(AGGREGATES[name.lower()] for name in listed(query.resource_types))
+    return EventFilter(listed(query.types), aggregates, query.resource_id, query.user_id)
 
 
 def _event(record: EventRecord) -> bytes:
@@ -140,6 +143,3 @@ def _event(record: EventRecord) -> bytes:
 def _frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
     head = f"id: {event_id}\nevent: {event}\n" if event_id else f"event: {event}\n"
     return head.encode() + b"data: " + data + b"\n\n"
-
-
-_AGGREGATES = {name.lower(): name for name in ("User", "Wallet", "Balance", "Order", "Escrow", "Operation", "ApiKey")}

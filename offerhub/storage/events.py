@@ -36,7 +36,8 @@ _AFTER = text(
     """  # noqa: S608
 )
 _POSITION = text("SELECT position FROM events WHERE id = :id")
-_POSITION_AT = text("SELECT coalesce(max(position), 0) AS position FROM events WHERE position IS NOT NULL AND occurred_at < :time")
+# Positions follow commits, not times: an event from before the time may come after the first one since.
+_FIRST_SINCE = text("SELECT min(position) AS position FROM events WHERE position IS NOT NULL AND occurred_at >= :time")
 _LATEST = text("SELECT coalesce(max(position), 0) AS position FROM events")
 
 
@@ -93,9 +94,11 @@ async def position_of(transaction: Transaction, event_id: str) -> int | None:
 
 
 async def position_before(transaction: Transaction, time: datetime) -> int:
-    """The last position before a time."""
-    row = await transaction.first(_POSITION_AT, time=time)
-    return int(row["position"]) if row else 0
+    """The position after which every event since a time is found; events from shortly before it may be among them."""
+    row = await transaction.first(_FIRST_SINCE, time=time)
+    if row is None or row["position"] is None:
+        return await latest_position(transaction)
+    return int(row["position"]) - 1
 
 
 async def latest_position(transaction: Transaction) -> int:

@@ -6,15 +6,17 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 from redis.asyncio import Redis
 
+from offerhub.commands.api_keys import revoke_api_key
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.domain.context import Context
-from offerhub.domain.events import Event
+from offerhub.domain.events import CATALOGUE, Event
 from offerhub.storage import events
 from offerhub.storage.unit_of_work import Database
 from offerhub.stream.hub import Hub, Subscription
@@ -140,8 +142,22 @@ async def test_filters(api: Api) -> None:
     assert await ids(resourceId="usr_x2") == ["usr_x2"]
     assert await ids(resourceTypes="user,order") == ["usr_x0", "usr_x1", "usr_x2"]
     assert await ids(resource_types="Order") == []
-    wrong = await api.client.get("/events", params={"types": "user.%"}, headers={"Accept": "application/json"})
-    assert wrong.json()["error"]["code"] == "VALIDATION_ERROR"
+    for params in ({"types": "user.%"}, {"resourceTypes": "user,withdrawals"}, {"resourceTypes": "user,"}):
+        wrong = await api.client.get("/events", params=params, headers={"Accept": "application/json"})
+        assert wrong.json()["error"]["code"] == "VALIDATION_ERROR", params
+
+
+@pytest.mark.parametrize("aggregate", sorted({definition.aggregate for definition in CATALOGUE.values()}))
+async def test_every_kind_of_resource_can_be_asked_for(aggregate: str, postgres_url: str) -> None:
+    kind, definition = next((name, one) for name, one in CATALOGUE.items() if one.aggregate == aggregate)
+    async with opened(postgres_url, "redis://127.0.0.1:1") as api:
+        async with api.services.database.transaction(Context("system", "req_test")) as transaction:
+            transaction.emit(Event(kind, "res_1", dict.fromkeys(definition.required, "1.00")))
+        async with api.services.database.transaction(Context("system", "relay")) as transaction:
+            await events.number_committed(transaction, 1_000)
+        params = {"resourceTypes": aggregate.lower(), "resourceId": "res_1"}
+        answer = await api.client.get("/events", params=params, headers={"Accept": "application/json"})
+    assert [event["eventType"] for event in answer.json()["data"]] == [kind]
 
 
 @pytest.mark.usefixtures("relay")
@@ -161,6 +177,29 @@ async def test_the_list_pages_forward_from_a_cursor_or_a_time(api: Api) -> None:
     params = {"cursor": "2001-01-01T00:00:00Z", "types": "user.created", "limit": "1"}
     body = (await api.client.get("/events", params=params, headers={"Accept": "application/json"})).json()
     assert body["data"][0]["aggregateId"] == "usr_x0"
+    params["cursor"] = "2101-01-01T00:00:00Z"
+    body = (await api.client.get("/events", params=params, headers={"Accept": "application/json"})).json()
+    assert body["data"] == []
+
+
+async def test_resuming_at_a_time_skips_nothing_that_happened_since(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    context = Context("system", "req_test")
+    async with database.transaction(context) as early:
+        await create_user(early, CreateUser("early"))
+        await asyncio.sleep(0.05)
+        resume_at = datetime.now(UTC)
+        await emit(database, 1, "late")
+        async with database.transaction(context) as relay:
+            await events.number_committed(relay, 100)
+    async with database.transaction(context) as relay:
+        await events.number_committed(relay, 100)
+    first, second = await everything(database)
+    assert first.occurred_at > resume_at > second.occurred_at, "the positions are the other way round than the times"
+    async with database.reading() as reader:
+        assert await events.position_before(reader, resume_at) < first.position
+        assert await events.position_before(reader, resume_at + timedelta(hours=1)) == second.position
+    await database.close()
 
 
 @pytest.mark.usefixtures("relay")
@@ -249,6 +288,7 @@ async def test_a_slow_reader_is_cut_off_and_told_so(postgres_url: str, redis_url
 
 async def test_a_stream_ends_with_its_key_and_beats_until_then(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.events.HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("api.events.KEY_LOOK_S", 60.0)
     key = await api.key("read")
     async with api.acting(key) as client, client.stream("GET", "/events") as answer, api.acting(MASTER) as master:
         lines = answer.aiter_lines()
@@ -257,6 +297,20 @@ async def test_a_stream_ends_with_its_key_and_beats_until_then(api: Api, monkeyp
         async with asyncio.timeout(5):
             async for _ in lines:
                 pass
+
+
+async def test_a_stream_ends_within_two_seconds_when_another_process_revokes_its_key(api: Api) -> None:
+    key = await api.key("read")
+    async with api.acting(key) as client, client.stream("GET", "/events") as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == ": still here"
+        async with api.services.database.transaction(Context("system", "elsewhere")) as transaction:
+            await revoke_api_key(transaction, f"key_{key.split('_')[2]}")
+        revoked = time.monotonic()
+        async with asyncio.timeout(5):
+            async for _ in lines:
+                pass
+    assert time.monotonic() - revoked < 2.5
 
 
 async def test_a_stopping_server_ends_its_streams_and_waits(postgres_url: str, redis_url: str) -> None:
