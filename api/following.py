@@ -82,9 +82,8 @@ async def follow(call: Call, answer: Answer, about: Resource, status_when_done: 
     known = await _wait(call, answer.operation_id, about)
     if known is None or known.operation.finished_at is None:
         return replace(_promise(known), replayed=answer.replayed) if known else answer
-    outcome = _outcome(call, known, status_when_done)
-    await idempotency.make_final(call, answer.operation_id, outcome)
-    return replace(outcome, replayed=answer.replayed)
+    final = await idempotency.make_final(call, answer.operation_id, _outcome(call, known, status_when_done))
+    return replace(final, replayed=answer.replayed)
 
 
 async def _wait(call: Call, operation_id: str, about: Resource) -> _Known | None:

@@ -49,13 +49,14 @@ async def kept(call: Call) -> Answer | None:
         return await _find(call, transaction)
 
 
-async def make_final(call: Call, promised_operation: str, outcome: Answer) -> None:
-    """From now on the key is answered with the outcome of the operation instead of the promise."""
+async def make_final(call: Call, promised_operation: str, outcome: Answer) -> Answer:
+    """From now on the key is answered with the outcome of the operation instead of the promise: the first that anybody gave, returned."""
     if call.idempotency_key is None:
-        return
+        return outcome
     kept = KeptAnswer(call.method, call.path, call.body_hash, outcome.status, _stored(outcome), promised_operation)
     async with call.services.database.transaction(call.context) as transaction:
-        await idempotency.make_final(transaction, call.caller.id, call.idempotency_key, kept)
+        final = await idempotency.make_final(transaction, call.caller.id, call.idempotency_key, kept)
+    return _read(final)
 
 
 async def _once(call: Call, transaction: Transaction, work: Work, keep: timedelta) -> Answer:
@@ -95,7 +96,7 @@ async def _find(call: Call, transaction: Transaction) -> Answer | None:
     if (kept.method, kept.path, kept.body_hash) != (call.method, call.path, call.body_hash):
         message = f"This Idempotency-Key was used for {kept.method} {kept.path} with another path or body."
         raise DomainError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message)
-    return Answer(kept.status, kept.response["body"], kept.response["location"], kept.operation_id, replayed=True)
+    return replace(_read(kept), operation_id=kept.operation_id, replayed=True)
 
 
 def _store(call: Call, transaction: Transaction, answer: Answer, keep: timedelta) -> None:
@@ -112,6 +113,10 @@ def _store(call: Call, transaction: Transaction, answer: Answer, keep: timedelta
             hours=keep // timedelta(hours=1),
         )
     )
+
+
+def _read(kept: KeptAnswer) -> Answer:
+    return Answer(kept.status, kept.response["body"], kept.response["location"])
 
 
 def _stored(answer: Answer) -> dict[str, object]:

@@ -57,10 +57,12 @@ async def find(transaction: Transaction, caller_id: str, key: str) -> KeptAnswer
     return KeptAnswer(**row) if row else None
 
 
-async def make_final(transaction: Transaction, caller_id: str, key: str, answer: KeptAnswer) -> None:
-    """Replace the promise of an operation by its outcome; the first outcome stays."""
+async def make_final(transaction: Transaction, caller_id: str, key: str, answer: KeptAnswer) -> KeptAnswer:
+    """Replace the promise of an operation by its outcome. The first outcome stays; returns the one that is kept."""
     values = {"status": answer.status, "response": orjson.dumps(answer.response).decode(), "operation_id": answer.operation_id}
-    await transaction.run(_FINAL, caller_id=caller_id, key=key, **values)
+    if await transaction.run(_FINAL, caller_id=caller_id, key=key, **values):
+        return answer
+    return await find(transaction, caller_id, key) or answer
 
 
 async def purge(transaction: Transaction) -> int:

@@ -175,6 +175,22 @@ async def test_a_replay_follows_the_operation_like_the_first_request(api: Api) -
     assert (await waiting).status_code == 201
 
 
+async def test_requests_that_wait_together_are_given_one_final_answer(api: Api) -> None:
+    order, worker = await reserved(api), Worker(api)
+    path, key = f"/orders/{order['id']}/escrow", {"Idempotency-Key": "escrow-1"}
+    promised = await api.client.post(path, headers=key | NOW)
+    waiting = []
+    for _ in range(4):
+        waiting.append(asyncio.ensure_future(api.client.post(path, headers=key)))
+        await asyncio.sleep(0.2)  # each has read the promise before the next asks: at the same moment the key is in progress
+    await worker.refuse(promised.json()["operation"]["id"], "ESCROW_REJECTED")
+    answers = await asyncio.gather(*waiting)
+    assert {answer.status_code for answer in answers} == {422}
+    assert len({answer.json()["error"]["requestId"] for answer in answers}) == 1, "each made an answer of its own"
+    kept = await api.client.post(path, headers=key)
+    assert kept.json() == answers[0].json()
+
+
 async def test_the_same_command_without_a_key_joins_the_running_operation(api: Api) -> None:
     order = await reserved(api)
     first, second = [await api.client.post(f"/orders/{order['id']}/escrow", headers=NOW) for _ in range(2)]
