@@ -5,6 +5,7 @@
 #   make check    ruff, mypy --strict, import-linter, architecture tests
 #   make reset    forget the stack's state
 #   make bench    the load script
+#   make docs     write the pages that are made from code
 #   make lock     resolve the dependencies again
 
 CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
@@ -14,7 +15,7 @@ FIND_PYTHON := for python in "$(PYTHON)" $(CANDIDATES); do \
 	done; echo "set-up: needs Python 3.11 or newer; none of $(PYTHON) $(CANDIDATES) is (PYTHON=... names another)" >&2; exit 1
 VENV := .venv/bin
 
-.PHONY: up test check reset bench lock
+.PHONY: up test check reset bench docs lock
 .DEFAULT_GOAL := up
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
@@ -36,6 +37,9 @@ reset: .venv/.stamp-runtime
 
 bench: .venv/.stamp-runtime
 	@exec $(VENV)/python -m bench
+
+docs: .venv/.stamp-runtime
+	@$(VENV)/python -m docs.generate
 
 # Hashes for every platform, no address of any package index.
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

@@ -9,6 +9,7 @@ from typing import Any
 from api import problems
 from api.schemas.answers import ErrorAnswer
 from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.events import CATALOGUE, payload_schema
 
 _C = ErrorCode
 _OF_ALL = (_C.VALIDATION_ERROR, _C.INTERNAL_ERROR)
@@ -102,6 +103,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             shape = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
             if shape.get("$ref", "").endswith("HTTPValidationError"):
                 del operation["responses"]["422"]
+    schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
-        components.get("schemas", {}).pop(name, None)
+        schemas.pop(name, None)
+    payloads = {f"{event_type}.payload": payload_schema(event_type) for event_type in CATALOGUE}
+    schemas.update(payloads)
+    schemas["Event"]["properties"]["payload"] = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in payloads]}
     return document

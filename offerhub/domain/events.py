@@ -1,6 +1,7 @@
 """The event catalogue: every type with the fields of its payload, as data (``model.md`` §4).
 
-``docs/reference/events.md`` and the OpenAPI document are made from it; an event that does not match is a bug and raises at once.
+``docs/reference/events.md`` and the events of the OpenAPI document are made from it; an event that does not match is a bug and raises at
+once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EventType:
-    """Required and optional payload fields, all strings or null unless listed in ``FIELD_SCHEMAS``."""
+    """Required and optional payload fields, all strings or null; those in ``AMOUNT_FIELDS`` are amounts."""
 
     aggregate: str
     required: tuple[str, ...]

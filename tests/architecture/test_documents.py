@@ -1,9 +1,11 @@
-"""What the documents name must exist."""
+"""What the documents name must exist, and what is made from code must be current."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from docs.generate import PAGES, events_page
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -21,6 +23,10 @@ def test_every_file_and_folder_the_documents_name_exists() -> None:
         if not (ROOT / name).exists()
     ]
     assert missing == []
+
+
+def test_the_pages_made_from_code_are_current() -> None:
+    assert (PAGES / "reference" / "events.md").read_text(encoding="utf-8") == events_page(), "run `make docs`"
 
 
 def test_every_link_between_documents_leads_somewhere() -> None:

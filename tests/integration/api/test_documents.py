@@ -15,6 +15,7 @@ from api.schemas.answers import ErrorAnswer
 from api.schemas.instance import DetailedHealth
 from offerhub.commands.wallets import book_platform_account, record_wallets
 from offerhub.domain.errors import ErrorCode
+from offerhub.domain.events import CATALOGUE
 from tests.integration.api.conftest import MASTER, Api, opened
 from tests.integration.api.test_operations import NOW, reserved
 from tests.integration.api.test_orders import created, parties, wish
@@ -80,6 +81,10 @@ async def test_the_document_knows_every_route_and_its_errors(api: Api) -> None:
     assert {"$ref": "#/components/parameters/Prefer"} in release["parameters"]
     missing = set(re.findall(r'"#/components/schemas/([^"]+)"', str(document).replace("'", '"'))) - set(document["components"]["schemas"])
     assert not missing
+    payloads = {
+        reference["$ref"].rsplit("/", 1)[1] for reference in document["components"]["schemas"]["Event"]["properties"]["payload"]["anyOf"]
+    }
+    assert payloads == {f"{event_type}.payload" for event_type in CATALOGUE}
 
 
 def shape_of(method: str, path: str) -> Any:

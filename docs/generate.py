@@ -1,0 +1,42 @@
+"""Write the pages that are made from code: ``python -m docs.generate``."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from offerhub.domain.events import AMOUNT_FIELDS, BALANCE_SOURCES, CATALOGUE, EventType
+
+PAGES = Path(__file__).parent
+_HEAD = """# Events
+
+Made from `offerhub/domain/events.py` by `make docs`; do not edit.
+
+Every event comes in the same envelope: `eventId`, `eventType`, `occurredAt`, `position` (rising, without holes, in commit order),
+`aggregateId`, `aggregateType` (the name that `resourceTypes` takes), `payload`, `metadata`. The fields
+below are those of `payload`: strings or null.
+
+- Amounts, as decimal strings: {amounts}.
+- `source` of the balance events is one of {sources}.
+"""
+
+
+def events_page() -> str:
+    grouped = groupby(sorted(CATALOGUE.items(), key=lambda entry: entry[1].aggregate), key=lambda entry: entry[1].aggregate)
+    tables = [_table(aggregate, list(entries)) for aggregate, entries in grouped]
+    head = _HEAD.format(amounts=_fields(sorted(AMOUNT_FIELDS)), sources=_fields(BALANCE_SOURCES))
+    return "\n".join([head, *tables])
+
+
+def _table(aggregate: str, entries: list[tuple[str, EventType]]) -> str:
+    rows = [f"| `{name}` | {_fields(kind.required)} | {_fields(kind.optional)} |" for name, kind in entries]
+    return "\n".join([f"## {aggregate}", "", "| Type | Always | Sometimes |", "|---|---|---|", *rows, ""])
+
+
+def _fields(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    (PAGES / "reference").mkdir(exist_ok=True)
+    (PAGES / "reference" / "events.md").write_text(events_page(), encoding="utf-8")
