@@ -39,7 +39,8 @@ from offerhub.storage.unit_of_work import Database, Transaction, new_id
 from offerhub.storage.wallets import SealedWallet
 
 # What a fee bump bids on top of the inner transaction's own bid; only what the ledger asks is charged. Every envelope of an intent that
-# died has perhaps bid too little, so its successor bids four times as much.
+# died has perhaps bid too little, so its successor's bump bids four times as much. Deployments and the platform's own transactions have
+# no bump and bid the same again.
 BUMP_STROOPS = 20_000
 BUMP_GROWTH_BITS = 2
 MOST_BUMP_STROOPS = 20_000_000

@@ -1,4 +1,7 @@
-"""The state machines as data. The only way to change a state is ``check_transition`` inside a transaction (``model.md`` §2)."""
+"""The state machines as data. Orders, escrows and withdrawals change only after their ``check_…_transition`` (``model.md`` §2).
+
+Milestones and wallets follow what the chain has done; no table guards them.
+"""
 
 from __future__ import annotations
 
@@ -101,23 +104,6 @@ ESCROW_TRANSITIONS: Mapping[EscrowState, frozenset[EscrowState]] = {
     _E.RELEASING: frozenset({_E.RELEASED, _E.FUNDED}),
     _E.RELEASED: frozenset(),
 }
-
-_M = MilestoneState
-MILESTONE_TRANSITIONS: Mapping[MilestoneState, frozenset[MilestoneState]] = {
-    _M.OPEN: frozenset({_M.COMPLETED}),
-    _M.COMPLETED: frozenset({_M.APPROVED}),
-    _M.APPROVED: frozenset({_M.RELEASED}),
-    _M.RELEASED: frozenset(),
-}
-
-_W = WalletState
-WALLET_TRANSITIONS: Mapping[WalletState, frozenset[WalletState]] = {
-    _W.PREPARED: frozenset({_W.ACTIVATING}),
-    _W.ACTIVATING: frozenset({_W.READY, _W.PREPARED}),
-    _W.READY: frozenset({_W.RETIRED}),
-    _W.RETIRED: frozenset(),
-}
-
 
 _D = WithdrawalState
 WITHDRAWAL_TRANSITIONS: Mapping[WithdrawalState, frozenset[WithdrawalState]] = {
