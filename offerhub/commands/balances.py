@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from offerhub.domain import ledger
-from offerhub.domain.events import Event
+from offerhub.domain.events import BALANCE_SOURCES, Event
 from offerhub.domain.ledger import Posting
 from offerhub.domain.money import format_amount
 from offerhub.storage import ledger as books
@@ -23,6 +23,10 @@ class BalanceChange:
     order_id: str | None = None
     deposit_id: str | None = None
     withdrawal_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.source not in BALANCE_SOURCES:
+            raise ValueError(f"{self.source} is not a source of balance events")
 
 
 async def book(transaction: Transaction, posting: Posting, change: BalanceChange) -> bool:

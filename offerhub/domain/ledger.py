@@ -31,11 +31,6 @@ def in_transit(withdrawal_id: str) -> str:
     return f"transit:{withdrawal_id}"
 
 
-def may_go_negative(account: str) -> bool:
-    """Only the outside world owes us without limit."""
-    return account.startswith("world:")
-
-
 @dataclass(frozen=True)
 class Entry:
     account: str

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 
@@ -97,17 +95,6 @@ class TrustlessWork:
             if reply.status not in {httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED}:
                 return httpx.codes.is_success(reply.status) and _field(reply.body, "status") == "SUCCESS"
         return False
-
-    async def escrow(self, contract_id: str, priority: Priority = Priority.INDEX) -> Mapping[str, Any] | None:
-        """What the index says of a contract; None if it does not know it. Informative: the chain is the truth."""
-        parameters = {"contractIds[]": contract_id, "validateOnChain": "false"}
-        reply = await self._call(httpx.Request("GET", self._url("/helper/get-escrow-by-contract-ids"), params=parameters), priority)
-        try:
-            _check(reply)
-        except EscrowNotIndexedError:
-            return None
-        found = reply.body if isinstance(reply.body, list) else [reply.body]
-        return next((one for one in found if isinstance(one, dict) and one.get("contractId") == contract_id), None)
 
     def _url(self, path: str) -> str:
         return self._base_url + path

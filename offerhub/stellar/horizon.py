@@ -124,10 +124,6 @@ class Horizon:
         answer = await self._get("/claimable_balances", parameters)
         return [_shaped(read_claimable_balance, record) for record in _shaped(read_page, answer.json)]
 
-    async def payments_page(self, cursor: str, limit: int = PAGE_RECORDS) -> list[PaymentRecord]:
-        answer = await self._get("/payments", {"cursor": cursor, "limit": str(limit), "join": "transactions", "order": "asc"})
-        return [_shaped(read_payment, record) for record in _shaped(read_page, answer.json)]
-
     async def stream_payments(self, cursor: str) -> AsyncIterator[PaymentRecord]:
         """Payments after ``cursor`` as they happen. Ends when Horizon closes the stream, as it does every minute; call again then."""
         # Horizon closes a stream after `limit` records: ten, unless told otherwise.

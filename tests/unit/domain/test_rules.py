@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offerhub.commands.balances import BalanceChange
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
 from offerhub.domain.events import CATALOGUE, Event, payload_schema
@@ -92,3 +93,8 @@ def test_an_event_carries_what_its_catalogue_entry_says_and_nothing_else() -> No
     with pytest.raises(ValueError, match="unknown"):
         Event("api_key.created", "key_1", {"keyId": "key_1", "name": "n", "secret": "s"})
     assert all(payload_schema(name)["required"] == list(kind.required) for name, kind in CATALOGUE.items())
+
+
+def test_a_balance_event_names_a_documented_source() -> None:
+    with pytest.raises(ValueError, match="gift"):
+        BalanceChange("balance.credited", "usr_1", 1, "gift")

@@ -229,20 +229,6 @@ async def test_the_index_is_told_in_one_spelling_or_the_other(server: HorizonSer
     assert body_of(server.requests[0]) == {"txHash": "ab" * 32}
 
 
-async def test_an_escrow_is_read_with_exact_numbers(server: HorizonServer, trustless: TrustlessWork) -> None:
-    path = "/helper/get-escrow-by-contract-ids"
-    mine = {"contractId": ESCROW, "amount": 80}
-    server.put(path, Answer(200, b'[{"contractId": "C", "amount": 1}, {"contractId": "%s", "amount": 0.1}]' % ESCROW.encode()))
-    found = await trustless.escrow(ESCROW)
-    assert found is not None
-    assert found["amount"] == Decimal("0.1")
-    assert "contractIds%5B%5D=" in server.requests[0]
-    server.put(path, Answer(200, mine), Answer(200, []), Answer(400, {"message": "Escrow not found"}))
-    assert await trustless.escrow(ESCROW) == mine
-    assert await trustless.escrow(ESCROW) is None
-    assert await trustless.escrow(ESCROW) is None
-
-
 async def test_the_key_is_in_no_text(server: HorizonServer, trustless: TrustlessWork) -> None:
     server.put(BUILD, Answer(500, b"boom"))
     with pytest.raises(DomainError) as failure:

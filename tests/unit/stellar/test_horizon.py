@@ -275,12 +275,10 @@ async def test_a_silent_stream_is_an_error(server: HorizonServer, horizon: Horiz
         await read_stream(horizon)
 
 
-async def test_pages_of_payments(server: HorizonServer, horizon: Horizon) -> None:
+async def test_the_payments_of_a_transaction(server: HorizonServer, horizon: Horizon) -> None:
     record: dict[str, Any] = {"paging_token": "9"}
-    server.put("/payments", Answer(200, page(record)), Answer(200, page()), Answer(200, {"_embedded": {"records": None}}))
-    assert [one.paging_token for one in await horizon.payments_page("5")] == ["9"]
-    assert await horizon.payments_page("9") == []
-    with pytest.raises(HorizonUnavailable):
-        await horizon.payments_page("9")
-    server.put(f"{TRANSACTION}/payments", Answer(200, page(record)))
+    server.put(f"{TRANSACTION}/payments", Answer(200, page(record)), Answer(200, page()), Answer(200, {"_embedded": {"records": None}}))
     assert await horizon.payments_of(HASH) == [record]
+    assert await horizon.payments_of(HASH) == []
+    with pytest.raises(HorizonUnavailable):
+        await horizon.payments_of(HASH)

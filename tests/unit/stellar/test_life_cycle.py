@@ -169,8 +169,6 @@ async def test_an_escrow_from_deployment_to_release(bench: Bench) -> None:
     paid = await bench.horizon.account(seller.address)
     assert paid is not None
     assert paid.usdc_stroops == split.receiver_stroops
-    known = await bench.trustless.escrow(escrow)
-    assert known is not None
     with pytest.raises(EscrowRejectedError):
         await bench.trustless.build(ReleaseFunds(buyer.address, escrow), Priority.RELEASE)
 
