@@ -148,6 +148,7 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
         read_back.read_contract_back,
         chain.submit_attempt,
         chain.settle_attempt,
+        chain.read_movements_again,
         wallets.fund_account,
         wallets.prepare_own_step,
         wallets.confirm_accounts,

@@ -78,6 +78,16 @@ class ChainActivities:
             return await self._settle(stored, found)
         raise WaitingError(found.why)
 
+    @activity.defn
+    async def read_movements_again(self, operation_id: str) -> None:
+        """Before a booking that found a mismatch is tried again: the applied transactions stay, what they moved is read anew."""
+        async with self._database.reading() as reader:
+            signed = await attempts.of_operation(reader, operation_id)
+        for applied in (attempt for attempt in signed if attempt.state is AttemptState.CONFIRMED):
+            movements = await self._movements(applied)
+            async with self._database.transaction(Context("system", "", operation_id=operation_id)) as transaction:
+                await attempt_commands.correct_movements(transaction, applied.id, movements)
+
     async def _look(self, stored: AttemptRecord) -> proof.Outcome:
         """Several looks in one activity: a retry of the activity would cost the server far more than a sleep here."""
         started = posted = time.monotonic()

@@ -21,7 +21,7 @@ class LedgerClock:
 
     A network whose clock runs ahead of ours (the sandbox's can be advanced) shows it by closing a ledger in our future. How far ahead is
     known from two sides: at least as far as its newest ledger is, and, when that ledger closed since we last asked, not much farther than
-    it was ahead of us then. A ledger that nobody has closed for minutes says nothing; a lead that our own clock has made up for is forgotten.
+    it was ahead of us then. A ledger that closed long ago says nothing; a lead that our own clock has made up for is forgotten.
     """
 
     def __init__(self, horizon: Horizon) -> None:

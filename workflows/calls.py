@@ -129,6 +129,10 @@ async def settle_attempt(attempt: SignedAttempt, summary: str) -> StepOutcome:
     return await _remote("settle_attempt", attempt, StepOutcome, ORDERS_QUEUE, summary)
 
 
+async def read_movements_again(operation_id: str) -> None:
+    await _remote("read_movements_again", operation_id, type(None), ORDERS_QUEUE, "what the chain moved, read again")
+
+
 async def tell_index(transaction_hash: str, summary: str) -> bool:
     """Best effort: Trustless Work's index is for people to look at."""
     result: bool = await workflow.execute_activity(

@@ -119,7 +119,7 @@ class Walk:
 
 def pause_after(unsent: int) -> timedelta:
     """After so many envelopes in a row that were not worth sending: twice as long each time."""
-    return min(FIRST_PAUSE * 2 ** min(unsent - 1, 10), LONGEST_PAUSE)
+    return min(FIRST_PAUSE * (1 << min(unsent - 1, 10)), LONGEST_PAUSE)
 
 
 async def _submitted(attempt: SignedAttempt, summary: str) -> StepOutcome:

@@ -26,10 +26,11 @@ class OperationWorkflow:
 
     async def book(self, plan: OperationPlan) -> OperationResult:
         """Move the ledger as the chain moved the money. Where the two disagree nothing is booked until a person says ``retry``."""
-        booked = await self.until_booked(lambda: calls.book_operation(plan.operation_id))
+        booked = await self.until_booked(plan.operation_id, lambda: calls.book_operation(plan.operation_id))
         return OperationResult(booked.order, self.walk.outcomes)
 
-    async def until_booked(self, book: Callable[[], Awaitable[Booked]]) -> Booked:
+    async def until_booked(self, operation_id: str, book: Callable[[], Awaitable[Booked]]) -> Booked:
+        """Each ``retry`` has the chain say once more what it moved: what was read first may have been incomplete."""
         while True:
             self._retry_asked = False
             booked = await book()
@@ -38,6 +39,7 @@ class OperationWorkflow:
             self.walk.note = f"**Nothing is booked: {booked.mismatch}.** Signal `retry` once this is understood."
             self.walk.show()
             await workflow.wait_condition(lambda: self._retry_asked)
+            await calls.read_movements_again(operation_id)
 
     async def carry_out(self, plan: OperationPlan, steps: Callable[[], Awaitable[None]]) -> OperationResult:
         """Go through the steps and book; or refuse, so that the order goes back to where the marketplace can act.

@@ -44,7 +44,7 @@ class WithdrawalWorkflow(OperationWorkflow):
                 return withdrawal.state
             # An envelope is in the open after all: what became of it is found out by carrying out the same step.
             await workflow.sleep(_LOOK_AGAIN, summary="refused, but a signed envelope may still apply")
-        booked = await self.until_booked(lambda: calls.book_withdrawal(plan.operation_id))
+        booked = await self.until_booked(plan.operation_id, lambda: calls.book_withdrawal(plan.operation_id))
         self._show(booked.withdrawal)
         return booked.withdrawal.state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -100,6 +101,20 @@ async def settle_attempt(transaction: Transaction, attempt_id: str, outcome: Out
     elif attempt.state is AttemptState.UNKNOWN:
         _emit(transaction, "envelope.resolved", settled)
     return settled
+
+
+async def correct_movements(transaction: Transaction, attempt_id: str, movements: Sequence[Movement]) -> None:
+    """What an applied envelope moved was read from the chain once more; how it ended is not touched. Nothing changes once it is booked."""
+    attempt = await attempts.lock(transaction, attempt_id)
+    if attempt is None or attempt.state is not AttemptState.CONFIRMED:
+        raise LookupError(f"there is no applied attempt {attempt_id}")
+    found = [vars(movement) for movement in movements]
+    if found == (attempt.movements or []):
+        return
+    if attempt.operation_id is None or not await operations.hold_in_flight(transaction, attempt.operation_id):
+        return
+    await attempts.set_movements(transaction, attempt.id, found)
+    transaction.audit("envelope.movements_read_again", ("attempt", attempt.id), {"movements": attempt.movements}, {"movements": found})
 
 
 def _emit(transaction: Transaction, event_type: str, attempt: AttemptRecord) -> None:

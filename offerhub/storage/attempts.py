@@ -39,6 +39,7 @@ _SETTLE = text(
     WHERE id = :id
     """
 )
+_SET_MOVEMENTS = text("UPDATE attempts SET movements = CAST(:movements AS jsonb), updated_at = :now WHERE id = :id")
 _LAST_SEQUENCE = text(
     "SELECT max(sequence) AS sequence FROM attempts WHERE source = :source AND (state = 'CONFIRMED' OR (state = 'REJECTED' AND ledger > 0))"
 )
@@ -147,6 +148,10 @@ async def mark_submitted(transaction: Transaction, attempt_id: str) -> None:
 async def settle(transaction: Transaction, attempt_id: str, settlement: Settlement) -> None:
     values = {**vars(settlement), "movements": orjson.dumps(settlement.movements).decode()}
     await transaction.run(_SETTLE, id=attempt_id, **values, now=transaction.now)
+
+
+async def set_movements(transaction: Transaction, attempt_id: str, movements: list[dict[str, Any]]) -> None:
+    await transaction.run(_SET_MOVEMENTS, id=attempt_id, movements=orjson.dumps(movements).decode(), now=transaction.now)
 
 
 async def last_sequence(transaction: Transaction, source: str) -> int | None:

@@ -64,6 +64,27 @@ async def test_release_that_does_not_match_the_quote_is_booked_by_nobody_until_a
     await rig.assert_books_equal_chain(buyer, seller)
 
 
+async def test_movements_that_were_read_incompletely_are_read_again_on_retry(rig: Rig) -> None:
+    buyer, seller = await rig.user(), await rig.user()
+    await rig.deposit(buyer, AMOUNT)
+    order = await rig.order(buyer, seller, AMOUNT)
+    await rig.funded(order.id)
+    await _set_fee(rig, order.id, 100)
+    accepted = await rig.accept_release(order.id)
+    await rig.until(lambda: rig.events_of("ledger.mismatch", accepted.operation.id))
+    await _set_fee(rig, order.id, 250)
+    # As if Horizon had shown the transaction before its payments when it was settled.
+    async with rig.database.transaction(acting()) as transaction:
+        lost = "UPDATE attempts SET movements = '[]' WHERE operation_id = :id RETURNING id"
+        assert await transaction.rows(text(lost), id=accepted.operation.id)
+    await (await rig.temporal()).get_workflow_handle(f"release/{order.id}").signal("retry")
+    await rig.succeeded(accepted)
+    audited = text("SELECT count(*) AS entries FROM audit_log WHERE action = 'envelope.movements_read_again'")
+    async with rig.database.reading() as reader:
+        assert [row["entries"] for row in await reader.rows(audited)] == [1]
+    await rig.assert_books_equal_chain(buyer, seller)
+
+
 async def test_envelope_for_another_contract_code_is_never_signed(rig: Rig) -> None:
     buyer, seller = await rig.user(), await rig.user()
     await rig.deposit(buyer, AMOUNT)

@@ -35,6 +35,20 @@ async def test_dead_envelope_is_replaced_once_its_death_is_proven(rig: Rig) -> N
     await rig.assert_books_equal_chain(buyer, seller)
 
 
+async def test_envelopes_that_are_too_old_to_send_are_asked_for_with_pauses(rig: Rig) -> None:
+    buyer, seller = await rig.user(), await rig.user()
+    await rig.deposit(buyer, AMOUNT)
+    order = await rig.order(buyer, seller, AMOUNT)
+    await rig.succeeded(await rig.accept_escrow(order.id))
+    await _control(rig, "faults", {"kind": "tw_expire_builds", "seconds": 1, "next": 2})
+    accepted = await rig.accept_funding(order.id)
+    await rig.succeeded(accepted)
+    escrow_id = (await rig.read_order(order.id)).the_escrow.id
+    pauses = [one for one in await rig.activity_summaries(f"escrow/{escrow_id}") if one.startswith("starting over: fund escrow")]
+    assert len(pauses) == 2
+    assert [attempt.state for attempt in await rig.attempts_of(accepted.operation.id)] == ["CONFIRMED"]
+
+
 async def _is_submitted(rig: Rig, operation_id: str) -> bool:
     return any(attempt.state == "SUBMITTED" for attempt in await rig.attempts_of(operation_id))
 

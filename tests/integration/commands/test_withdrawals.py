@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from activities.intents import escrow_step, is_own, own_step
-from offerhub.commands.attempts import Outcome, record_attempt, settle_attempt
+from offerhub.commands.attempts import Outcome, correct_movements, record_attempt, settle_attempt
 from offerhub.commands.withdrawals import (
     AcceptedWithdrawal,
     RequestWithdrawal,
@@ -152,6 +152,30 @@ async def test_other_movements_than_the_one_payment_are_not_booked(market: Marke
         assert (await report_withdrawal_mismatch(transaction, accepted.operation.id, "no")).state == "WITHDRAWAL_PENDING"
     assert await market.account(ledger.in_transit(accepted.withdrawal.id)) == 30 * UNIT
     assert [event["type"] for event in await told(market, accepted.operation.id)] == ["ledger.mismatch"]
+
+
+async def test_movements_may_be_corrected_until_they_are_booked(market: Market) -> None:
+    user = await market.user(100 * UNIT)
+    accepted = await market.withdraw(user, 30 * UNIT)
+    attempt = await market.sign_withdrawal(accepted.operation.id, str(user.public_key))
+    right = Movement(str(user.public_key), OUTSIDE.address, 30 * UNIT)
+    with pytest.raises(LookupError, match="no applied attempt"):
+        async with market.command() as transaction:
+            await correct_movements(transaction, attempt.id, [right])
+    await market.apply(attempt)
+    for _ in range(2):
+        async with market.command() as transaction:
+            await correct_movements(transaction, attempt.id, [right])
+    async with market.command() as transaction:
+        assert (await book_withdrawal(transaction, accepted.operation.id)).state == "WITHDRAWAL_COMPLETED"
+    async with market.command() as transaction:
+        await correct_movements(transaction, attempt.id, [])
+    (stored,) = await market.attempts(accepted.operation.id)
+    assert stored.movements == [vars(right)]
+    audited = text("SELECT before, after FROM audit_log WHERE action = 'envelope.movements_read_again'")
+    async with market.database.reading() as reader:
+        (entry,) = await reader.rows(audited)
+    assert (entry["before"], entry["after"]) == ({"movements": []}, {"movements": [vars(right)]})
 
 
 @pytest.mark.parametrize(

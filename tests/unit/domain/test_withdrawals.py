@@ -72,8 +72,10 @@ def test_a_withdrawal_is_one_intent_for_ever() -> None:
 
 @pytest.mark.parametrize(
     "spelling",
-    ["op_1/again/pay_out", "op_1/pay_out:", "op_1/complete_milestone:07", "op_1/complete_milestone:+7", "op_1/complete_milestone:\u0667"]
-    + ["op_1/complete_milestone:1_0", "op_1//pay_out", "op_1/pay_out ", "op_1/PAY_OUT", "op_1/", "op_1", ""],
+    [
+        *("op_1/again/pay_out", "op_1/pay_out:", "op_1//pay_out", "op_1/pay_out ", "op_1/PAY_OUT", "op_1/", "op_1", ""),
+        *(f"op_1/complete_milestone:{index}" for index in ("07", "+7", "\u0667", "1_0", " 7", "x")),
+    ],
 )
 def test_an_intent_has_one_spelling(spelling: str) -> None:
     with pytest.raises(LookupError):
