@@ -2,6 +2,7 @@
 #
 #   make up       the whole stack in the foreground, until Ctrl-C (PORT, OFFERHUB_HOME: see README)
 #   make test     the tests, with services of their own
+#   make chaos    every fault at every step, for many minutes
 #   make check    ruff, mypy --strict, import-linter, architecture tests
 #   make reset    forget the stack's state
 #   make bench    the load script
@@ -23,7 +24,10 @@ up: .venv/.stamp-runtime
 	@exec $(VENV)/python -m devstack up --stop-with-parent
 
 test: .venv/.stamp-dev
-	@$(VENV)/python -m pytest -q -m "not slow"
+	@$(VENV)/python -m pytest -q -m "not slow and not endurance"
+
+chaos: .venv/.stamp-dev
+	@$(VENV)/python -m pytest -q tests/chaos
 
 check: .venv/.stamp-dev
 	$(VENV)/ruff check .

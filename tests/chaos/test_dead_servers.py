@@ -48,7 +48,7 @@ async def test_all_of_them_at_once(fragile: tuple[Installation, KillableServers]
     await _killed_at(*fragile, fragile[1].names, MOMENTS[3])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.parametrize("name", ["postgres", "redis", "temporal", "sandbox"])
 async def test_each_at_every_moment(fragile: tuple[Installation, KillableServers], name: str) -> None:
     for moment in MOMENTS:

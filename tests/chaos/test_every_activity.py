@@ -22,7 +22,6 @@ from tests.integration.api.conftest import settings
 
 ROLES = ("orders", "trustless", "custody", "streams")
 QUICK = (Mode.FAIL_BEFORE, Mode.FAIL_AFTER, Mode.TWICE, Mode.TWO_AT_ONCE)
-MATRIX = (*QUICK, Mode.TIME_OUT_AFTER, Mode.KILL_BEFORE, Mode.KILL_AFTER)
 AT_ONCE = 3
 # Temporal notices a time-out or a death only after seconds: several installations share the places.
 SLOW = (Mode.TIME_OUT_AFTER, Mode.KILL_BEFORE, Mode.KILL_AFTER)
@@ -36,12 +35,19 @@ async def test_every_activity_goes_wrong_once(install: Install) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("mode", MATRIX)
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mode", QUICK)
 async def test_every_activity(install: Install, mode: Mode, record_property: Callable[[str, object], None]) -> None:
-    shares = SHARES if mode in SLOW else 1
-    cases = await _sabotage([install() for _ in range(shares)], Policy((mode,)), lives=AT_ONCE if shares == 1 else 1)
-    record_property("cases", cases)
+    record_property("cases", await _sabotage([install()], Policy((mode,)), lives=AT_ONCE))
+
+
+@pytest.mark.endurance
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("mode", SLOW)
+async def test_every_activity_through_time_outs_and_deaths(
+    install: Install, mode: Mode, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("cases", await _sabotage([install() for _ in range(SHARES)], Policy((mode,)), lives=1))
 
 
 async def _sabotage(installations: list[Installation], policy: Policy, lives: int) -> int:

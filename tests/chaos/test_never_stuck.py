@@ -76,7 +76,7 @@ async def test_trustless_work_refusing_every_third_request_only_costs_time(attac
     await attacked.assert_settled()
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 async def test_hundred_orders_at_once_over_eight_signers(install: Install) -> None:
     installation = install()
     installation.settings.update({"PLATFORM_SIGNERS": "8", "WALLET_STOCK": "38"})
@@ -95,7 +95,7 @@ async def test_hundred_orders_at_once_over_eight_signers(install: Install) -> No
         await installation.assert_settled()
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(400)
 async def test_release_goes_before_deploys_that_came_first_over_two_processes(install: Install, services: TestServices) -> None:
     """Two workers share sixteen requests a minute, which Trustless Work counts too."""

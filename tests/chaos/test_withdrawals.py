@@ -41,7 +41,7 @@ async def test_eighteen_withdrawals_in_bad_weather(install: Install) -> None:
     await _withdraw(install(), users=6, each=3, kill_every_s=12.0)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(900)
 async def test_thousand_withdrawals_in_bad_weather(install: Install) -> None:
     await _withdraw(install(), users=40, each=25, kill_every_s=45.0)
