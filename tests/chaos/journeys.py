@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import text
+
 from offerhub.commands.reconciliation import request_run
 from offerhub.domain import ledger
 from offerhub.domain.messages import DEPOSITS_WORKFLOW_ID
@@ -44,6 +46,25 @@ async def refusals(installation: Installation) -> None:
     assert await installation.balance(ledger.reserved(buyer.id)) == AMOUNT
     await installation.succeeded(await installation.accept_funding(order.id))
     await installation.succeeded(await installation.accept_release(order.id))
+
+
+async def mismatch(installation: Installation) -> None:
+    """Books and chain disagree on a release: nobody books it until a person has set right what was wrong and says so."""
+    buyer, seller = await installation.party(), await installation.party()
+    await installation.deposit(buyer, AMOUNT)
+    order = await installation.order(buyer, seller, AMOUNT)
+    await installation.funded(order.id)
+    await _set_fee(installation, order.id, order.platform_fee_bps + 100)
+    release = await installation.accept_release(order.id)
+    await installation.until(lambda: installation.events_of("ledger.mismatch", release.operation.id))
+    await _set_fee(installation, order.id, order.platform_fee_bps)
+    await (await installation.temporal()).get_workflow_handle(f"release/{order.id}").signal("retry")
+    await installation.succeeded(release)
+
+
+async def _set_fee(installation: Installation, order_id: str, fee_bps: int) -> None:
+    async with installation.database.engine.begin() as connection:
+        await connection.execute(text("UPDATE orders SET platform_fee_bps = :bps WHERE id = :id"), {"bps": fee_bps, "id": order_id})
 
 
 async def inspection(installation: Installation) -> None:

@@ -69,7 +69,9 @@ async def _sabotage(installations: list[Installation], policy: Policy, lives: in
 
 async def _lead_through(installation: Installation, lives: int) -> None:
     async with installation.running():
-        await together([*(journeys.life(installation) for _ in range(lives)), journeys.refusals(installation)])
+        await together(
+            [*(journeys.life(installation) for _ in range(lives)), journeys.refusals(installation), journeys.mismatch(installation)]
+        )
         await installation.assert_settled()
         await journeys.inspection(installation)
         await installation.until(lambda: _owes_nothing(installation))
