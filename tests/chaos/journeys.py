@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import text
+from temporalio.service import RPCError
 
 from offerhub.commands.reconciliation import request_run
 from offerhub.domain import ledger
@@ -57,8 +60,14 @@ async def mismatch(installation: Installation) -> None:
     await _set_fee(installation, order.id, order.platform_fee_bps + 100)
     release = await installation.accept_release(order.id)
     await installation.until(lambda: installation.events_of("ledger.mismatch", release.operation.id))
+    release_workflow = (await installation.temporal()).get_workflow_handle(f"release/{order.id}")
+    # Asked while the two still disagree, the movements are read again and nothing is booked.
+    await release_workflow.signal("retry")
+    await installation.until(lambda: installation.has_scheduled(f"release/{order.id}", "read_movements_again"))
+    assert (await installation.operation(release.operation.id)).status == "RUNNING"
     await _set_fee(installation, order.id, order.platform_fee_bps)
-    await (await installation.temporal()).get_workflow_handle(f"release/{order.id}").signal("retry")
+    with suppress(RPCError):  # the first wish may have been granted by now
+        await release_workflow.signal("retry")
     await installation.succeeded(release)
 
 

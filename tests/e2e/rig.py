@@ -266,6 +266,10 @@ class Rig:
         summaries = [event.user_metadata.summary.data for event in history.events if event.HasField("user_metadata")]
         return [json.loads(data) for data in summaries if data]
 
+    async def has_scheduled(self, workflow_id: str, activity: str) -> bool:
+        history = await (await self.temporal()).get_workflow_handle(workflow_id).fetch_history()
+        return any(event.activity_task_scheduled_event_attributes.activity_type.name == activity for event in history.events)
+
     def secrets(self) -> list[str]:
         """The key-encryption key and every seed custody made, in the spellings they could leak in."""
         found = [self._custody_key]
