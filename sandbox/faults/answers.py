@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from typing import ClassVar
 
 from pydantic import Field
@@ -23,8 +24,9 @@ class WrongAnswer(Takeover):
 
     applies: bool = False
 
+    @abstractmethod
     def answer(self) -> Answer:
-        raise NotImplementedError
+        """What the client gets instead."""
 
     async def act(self, exchange: Exchange) -> bool:
         if self.applies:

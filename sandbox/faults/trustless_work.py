@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from abc import abstractmethod
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -91,9 +92,9 @@ class _BuildFault(Takeover):
 
     default_path: ClassVar[str] = _BUILDS
 
+    @abstractmethod
     def spoil(self, answer: dict[str, object], exchange: Exchange) -> dict[str, object]:
         """Raises NotApplicable."""
-        raise NotImplementedError
 
     async def act(self, exchange: Exchange) -> bool:
         answer = await exchange.run()
