@@ -1,0 +1,17 @@
+"""The audit log as a chain of hashes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+from sqlalchemy import text
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute(text(Path(__file__).with_suffix(".sql").read_text().replace(":", r"\:")))
