@@ -43,7 +43,7 @@ class Start:
     stale: bool = False
 
 
-@routes.get("/events", Scope.READ, Documented("Events, as a stream or a list", Page[Event], stream=True))
+@routes.get("/events", Scope.READ, Documented("Events, as a stream or a list", Page[Event], media=("text/event-stream",)))
 async def get_events(call: CurrentCall, request: Request, query: Annotated[EventQuery, Query()]) -> Response:
     """A stream (`text/event-stream`), or with `Accept: application/json` a page, oldest first.
 

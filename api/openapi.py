@@ -27,7 +27,7 @@ _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_E
 class Documented:
     """``also`` are further statuses of the same shape (202 for operations), ``errors`` the codes of this route alone.
 
-    ``stream`` says that the route also answers with server-sent events.
+    ``media`` are the media types of the answer besides JSON: ``text/event-stream``, ``text/csv``.
     """
 
     summary: str
@@ -35,7 +35,7 @@ class Documented:
     status: int = 200
     also: Sequence[int] = field(default=())
     errors: Sequence[ErrorCode] = field(default=())
-    stream: bool = False
+    media: Sequence[str] = field(default=())
 
 
 def operation_route(summary: str, shape: type[Any], status: int, errors: Sequence[ErrorCode]) -> Documented:
@@ -51,8 +51,8 @@ def responses(documented: Documented, method: str, *, public: bool) -> dict[int 
     for status in (documented.status, *documented.also):
         headers = {**_REQUEST_ID, **(_LOCATION if status in (201, 202) else {}), **(_REPLAYED if method != "GET" else {})}
         answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": headers}
-        if documented.stream:
-            answers[status]["content"] = {"text/event-stream": {"schema": _STRING}}
+        if documented.media:
+            answers[status]["content"] = {media: {"schema": _STRING} for media in documented.media}
     for status in sorted({problems.status_of(code) for code in codes}):
         at_status = [code for code in dict.fromkeys(codes) if problems.status_of(code) == status]
         answers[status] = _error(at_status)
@@ -71,7 +71,7 @@ def _error(codes: Sequence[ErrorCode]) -> dict[str, Any]:
 
 DESCRIPTION = f"""Payments for marketplaces: balances and escrow on Stellar.
 
-Amounts are decimal strings. Every POST and DELETE accepts `Idempotency-Key`; commands that reach the chain accept
+Amounts are decimal strings. Every POST, PATCH and DELETE accepts `Idempotency-Key`; commands that reach the chain accept
 `Prefer: wait=N` and `Prefer: respond-async`. All error codes: [{problems.DOCS_PATH}]({problems.DOCS_PATH}).
 """
 

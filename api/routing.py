@@ -44,6 +44,9 @@ class Routes:
     def post(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
         return self._declare("POST", path, scope, documented)
 
+    def patch(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
+        return self._declare("PATCH", path, scope, documented)
+
     def delete(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
         return self._declare("DELETE", path, scope, documented)
 
