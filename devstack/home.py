@@ -73,6 +73,7 @@ class Home:
         made = {
             "masterKey": f"ohk_master_{secrets.token_urlsafe(32)}",
             "walletEncryptionKey": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "webhookEncryptionKey": base64.b64encode(secrets.token_bytes(32)).decode(),
             "postgresPassword": secrets.token_urlsafe(24),
         } | known
         if made != known:

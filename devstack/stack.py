@@ -157,6 +157,7 @@ class Stack:
             "HOST": "127.0.0.1",
             "PORT": str(self._ports["api"]),
             "OFFERHUB_MASTER_KEY": self._master_key,
+            "WEBHOOK_ENCRYPTION_KEY": self._choices.given("WEBHOOK_ENCRYPTION_KEY") or self._secrets["webhookEncryptionKey"],
             "PYTHONUNBUFFERED": "1",
             **at.network_environment,
         }

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
     offerhub_master_key: str = Field(default="", repr=False)
     wallet_encryption_key: str = Field(default="", repr=False)
     wallet_encryption_key_file: str = ""
+    # Base64 of 32 random bytes: seals the signing secrets of webhook endpoints. Needed by the API and the role streams.
+    webhook_encryption_key: str = Field(default="", repr=False)
+    # Whether events may be sent to addresses that are not public, and without TLS; empty: on the sandbox only.
+    webhook_allow_private_targets: Literal["", "true", "false"] = ""
     marketplace_id: str = "default"
     # Addresses whose X-Forwarded-For says who is calling; without any, the connection's own address counts.
     trusted_proxies: str = ""
@@ -103,6 +107,10 @@ class Settings(BaseSettings):
     @property
     def min_withdrawal_stroops(self) -> int:
         return parse_amount(self.min_withdrawal)
+
+    @property
+    def allows_private_webhooks(self) -> bool:
+        return (self.webhook_allow_private_targets or str(self.stellar_network == "sandbox").lower()) == "true"
 
     @property
     def roles(self) -> frozenset[str]:

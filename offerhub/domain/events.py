@@ -24,6 +24,7 @@ _ORDER = ("orderId", "status", "buyerId", "sellerId", "amount")
 _BALANCE = ("userId", "amount", "source", "available", "reserved")
 _WITHDRAWAL = ("withdrawalId", "userId", "status", "amount", "destinationType", "destinationRef")
 _ESCROW = ("escrowId", "orderId", "status", "contractId")
+_DISPUTE = ("disputeId", "orderId", "status", "openedBy", "reason", "amount")
 _ENVELOPE = ("attemptId", "intentId", "status", "innerHash", "outerHash", "sourceAccount", "sequence", "expiresAt")
 
 CATALOGUE: Mapping[str, EventType] = {
@@ -42,14 +43,40 @@ CATALOGUE: Mapping[str, EventType] = {
     "order.escrow_funded": EventType("Order", _ORDER, ("contractId", "transactionHash")),
     "order.in_progress": EventType("Order", _ORDER),
     "order.release_requested": EventType("Order", _ORDER),
-    "order.released": EventType("Order", _ORDER, ("transactionHash", "sellerAmount", "platformFee", "protocolFee")),
+    "order.released": EventType("Order", _ORDER, ("transactionHash", "sellerAmount", "buyerAmount", "platformFee", "protocolFee")),
+    "order.milestone_completed": EventType("Order", (*_ORDER, "milestoneRef"), ("transactionHash", "autoReleaseAt")),
+    "order.milestone_released": EventType(
+        "Order", (*_ORDER, "milestoneRef"), ("transactionHash", "sellerAmount", "buyerAmount", "platformFee", "protocolFee")
+    ),
+    "order.milestone_refunded": EventType(
+        "Order", (*_ORDER, "milestoneRef"), ("transactionHash", "sellerAmount", "buyerAmount", "platformFee", "protocolFee")
+    ),
+    "order.release_scheduled": EventType("Order", (*_ORDER, "autoReleaseAt"), ("requestedBy",)),
+    "order.refund_requested": EventType("Order", _ORDER, ("reason",)),
+    "order.refunded": EventType("Order", _ORDER, ("transactionHash", "sellerAmount", "buyerAmount", "platformFee", "protocolFee")),
+    "order.disputed": EventType("Order", _ORDER, ("disputeId",)),
     "order.canceled": EventType("Order", _ORDER, ("reason",)),
+    "order.expired": EventType("Order", _ORDER, ("reservationExpiresAt",)),
     "order.closed": EventType("Order", (*_ORDER, "finalStatus")),
     "order.operation_failed": EventType("Order", (*_ORDER, "operationId", "code", "message")),
     "escrow.created": EventType("Escrow", _ESCROW, ("transactionHash",)),
     "escrow.funding_started": EventType("Escrow", _ESCROW),
     "escrow.funded": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
     "escrow.released": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
+    "escrow.milestone_completed": EventType("Escrow", (*_ESCROW, "milestoneRef"), ("transactionHash",)),
+    "escrow.refunded": EventType("Escrow", (*_ESCROW, "amount"), ("transactionHash",)),
+    "escrow.disputed": EventType("Escrow", _ESCROW, ("transactionHash", "disputeId")),
+    "escrow.excess_found": EventType("Escrow", (*_ESCROW, "amount"), ("operationId",)),
+    "escrow.abandoned": EventType("Escrow", _ESCROW),
+    "dispute.opened": EventType("Dispute", _DISPUTE, ("milestoneRef", "description", "escalatesAt", "decidesAt")),
+    "dispute.under_review": EventType("Dispute", _DISPUTE, ("assignedTo",)),
+    "dispute.evidence_added": EventType("Dispute", (*_DISPUTE, "recordId", "kind", "author", "contentHash")),
+    "dispute.escalated": EventType("Dispute", _DISPUTE, ("assignedTo", "decidesAt")),
+    "dispute.refused": EventType("Dispute", _DISPUTE, ("code", "message")),
+    "dispute.resolving": EventType("Dispute", (*_DISPUTE, "decision", "releaseAmount", "refundAmount", "resolvedBy")),
+    "dispute.resolved": EventType(
+        "Dispute", (*_DISPUTE, "decision", "releaseAmount", "refundAmount", "resolvedBy"), ("transactionHash", "sellerAmount", "buyerAmount")
+    ),
     "withdrawal.created": EventType("Withdrawal", _WITHDRAWAL, ("memo", "memoType")),
     "withdrawal.committed": EventType("Withdrawal", _WITHDRAWAL, ("operationId",)),
     "withdrawal.pending": EventType("Withdrawal", _WITHDRAWAL, ("operationId",)),
@@ -66,16 +93,22 @@ CATALOGUE: Mapping[str, EventType] = {
     "envelope.resolved": EventType("Attempt", _ENVELOPE, ("operationId", "reason")),
     "ledger.mismatch": EventType("Operation", ("operationId", "expected", "found"), ("transactionHash",)),
     "signing.refused": EventType("Operation", ("operationId", "intentId", "field", "expected", "found")),
+    "webhook_endpoint.created": EventType("WebhookEndpoint", ("endpointId",)),
+    "webhook_endpoint.updated": EventType("WebhookEndpoint", ("endpointId",)),
+    "webhook_endpoint.secret_rotated": EventType("WebhookEndpoint", ("endpointId",)),
+    "webhook_endpoint.redelivery_requested": EventType("WebhookEndpoint", ("endpointId", "deliveryId", "eventId")),
+    "webhook_endpoint.disabled": EventType("WebhookEndpoint", ("endpointId", "reason")),
+    "webhook_endpoint.deleted": EventType("WebhookEndpoint", ("endpointId",)),
     "api_key.created": EventType("ApiKey", ("keyId", "name")),
     "api_key.revoked": EventType("ApiKey", ("keyId", "name")),
 }
 
 BALANCE_SOURCES = (
     *("stellar_deposit", "stellar_deposit_reconciled", "escrow_funding", "escrow_release", "order_reservation", "reservation_canceled"),
-    *("withdrawal", "withdrawal_failed"),
+    *("escrow_refund", "dispute_resolution", "refund_compensation", "withdrawal", "withdrawal_failed"),
 )
 
-AMOUNT_FIELDS = frozenset({"amount", "available", "reserved", "sellerAmount", "platformFee", "protocolFee"})
+AMOUNT_FIELDS = frozenset({"amount", "available", "reserved", "sellerAmount", "buyerAmount", "platformFee", "protocolFee"} | {"releaseAmount", "refundAmount"})
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,29 @@ def release_workflow_id(order_id: str) -> str:
     return f"release/{order_id}"
 
 
+def refund_workflow_id(order_id: str) -> str:
+    return f"refund/{order_id}"
+
+
+def milestone_workflow_id(milestone_id: str) -> str:
+    return f"milestone/{milestone_id}"
+
+
+def compensation_workflow_id(order_id: str) -> str:
+    return f"compensation/{order_id}"
+
+
+def dispute_workflow_id(dispute_id: str) -> str:
+    return f"dispute/{dispute_id}"
+
+
 def withdrawal_workflow_id(withdrawal_id: str) -> str:
     return f"withdrawal/{withdrawal_id}"
 
 
 def reconciliation_workflow_id(run_id: str) -> str:
     return f"reconciliation/{run_id}"
+
+
+def webhook_workflow_id(endpoint_id: str) -> str:
+    return f"webhook/{endpoint_id}"

@@ -84,7 +84,9 @@ def test_a_new_env_is_private_and_complete(checkout: Path) -> None:
     path = checkout / ".env"
     written = values(path.read_text())
     assert path.stat().st_mode & 0o777 == 0o600
-    assert len(base64.b64decode(written["WALLET_ENCRYPTION_KEY"], validate=True)) == 32
+    keys = [written[name] for name in ("WALLET_ENCRYPTION_KEY", "WEBHOOK_ENCRYPTION_KEY")]
+    assert [len(base64.b64decode(key, validate=True)) for key in keys] == [32, 32]
+    assert keys[0] != keys[1]
     secrets = [written[name] for name in ("POSTGRES_PASSWORD", "TEMPORAL_POSTGRES_PASSWORD", "OFFERHUB_MASTER_KEY")]
     assert len({secret[-64:] for secret in secrets}) == 3
     assert all(re.fullmatch(r"(ohk_master_)?[0-9a-f]{64}", secret) for secret in secrets)

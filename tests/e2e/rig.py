@@ -73,6 +73,7 @@ class Rig:
         self._nudges = Nudges(self._redis)
         self.database = Database(self.postgres_url, self._nudges.publish)
         self._custody_key = base64.b64encode(os.urandom(32)).decode()
+        self.webhook_key = base64.b64encode(os.urandom(32)).decode()
         self.log = self.folder / "worker.log"
 
     async def start_worker(self, *, wait_for_wallets: int = 2) -> None:
@@ -91,6 +92,7 @@ class Rig:
             "TEMPORAL_ADDRESS": self.temporal_address,
             "TEMPORAL_NAMESPACE": self.namespace,
             "WALLET_ENCRYPTION_KEY": self._custody_key,
+            "WEBHOOK_ENCRYPTION_KEY": self.webhook_key,
             "PLATFORM_FEE_BPS": "250",
             "PLATFORM_SIGNERS": "2",
             "WALLET_STOCK": "4",
@@ -272,7 +274,7 @@ class Rig:
 
     def secrets(self) -> list[str]:
         """The key-encryption key and every seed custody made, in the spellings they could leak in."""
-        found = [self._custody_key]
+        found = [self._custody_key, self.webhook_key]
         for keypair in self._keypairs():
             seed = keypair.raw_secret_key()
             found += [seed.hex(), base64.b64encode(seed).decode(), keypair.secret]

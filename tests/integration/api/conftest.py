@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +26,7 @@ from offerhub.telemetry import logs
 from tests.integration.commands.market import Market
 
 MASTER = "master-" + secrets.token_hex(16)
+WEBHOOK_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 logs.configure("WARNING", "json")
 
 
@@ -43,6 +45,7 @@ def settings(postgres_url: str, redis_url: str, **more: Any) -> Settings:
         "trustless_work_fee_address": "GFEE",
         "temporal_address": "127.0.0.1:1",
         "offerhub_master_key": MASTER,
+        "webhook_encryption_key": WEBHOOK_KEY,
         "platform_fee_bps": 250,
     }
     return Settings(**{**values, **more})
