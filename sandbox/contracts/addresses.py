@@ -25,4 +25,10 @@ def factory_wasm_hash(network_passphrase: str) -> bytes:
 
 @cache
 def escrow_wasm_hash(network_passphrase: str) -> bytes:
+    """Of the single-release escrow."""
     return derive(network_passphrase, "wasm")
+
+
+@cache
+def multi_release_wasm_hash(network_passphrase: str) -> bytes:
+    return derive(network_passphrase, "multi-release-wasm")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from stellar_sdk import xdr
+from stellar_sdk import scval, xdr
 
 from sandbox.contracts.interface import ContractFailure
 from sandbox.contracts.values import UnexpectedValue, sc_address
 
 if TYPE_CHECKING:
-    from sandbox.contracts.errors import EscrowError
+    from enum import IntEnum
+
     from sandbox.contracts.interface import Invocation, World
 
 Event = tuple[list[xdr.SCVal], xdr.SCVal]
@@ -82,5 +83,8 @@ class Call:
             raise UnexpectedValue(f"{self.function} takes {count} arguments, got {len(self.args)}")
         return self.args
 
-    def refuse(self, error: EscrowError) -> NoReturn:
+    def emit(self, name: str, data: xdr.SCVal) -> None:
+        self.events.append(([scval.to_symbol(name)], data))
+
+    def refuse(self, error: IntEnum) -> NoReturn:
         raise ContractFailure(self.contract_id, error.name, error.value)

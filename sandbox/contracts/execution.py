@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.contracts import asset_contract, factory, single_release
-from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id
+from sandbox.contracts import asset_contract, factory, multi_release, single_release
+from sandbox.contracts.addresses import escrow_wasm_hash, factory_contract_id, multi_release_wasm_hash
 from sandbox.contracts.call import Authorization, Call, invoke_contract_args
 from sandbox.contracts.interface import ContractFailure, ContractResult, Invocation, World
 from sandbox.contracts.values import UnexpectedValue
@@ -43,6 +43,10 @@ def _code(invocation: Invocation, world: World) -> Mapping[str, Callable[[Call],
     if invocation.contract_id == factory_contract_id(invocation.network_passphrase):
         return factory.FUNCTIONS
     instance = world.instance(invocation.contract_id)
-    if instance is not None and instance.wasm_hash == escrow_wasm_hash(invocation.network_passphrase):
-        return single_release.FUNCTIONS
-    return asset_contract.FUNCTIONS
+    if instance is None:
+        return asset_contract.FUNCTIONS
+    escrows = {
+        escrow_wasm_hash(invocation.network_passphrase): single_release.FUNCTIONS,
+        multi_release_wasm_hash(invocation.network_passphrase): multi_release.FUNCTIONS,
+    }
+    return escrows.get(instance.wasm_hash, asset_contract.FUNCTIONS)

@@ -15,23 +15,21 @@ from stellar_sdk import scval, xdr
 from sandbox.contracts import asset_contract
 from sandbox.contracts.errors import EscrowError
 from sandbox.contracts.escrow_record import Escrow, Milestone, as_escrow, escrow_value
-from sandbox.contracts.fees import MAX_PLATFORM_FEE_BPS, split_fees
-from sandbox.contracts.interface import ContractInstance, Transfer
+from sandbox.contracts.escrow_storage import put_escrow, stored_escrow
+from sandbox.contracts.fees import MAX_PLATFORM_FEE_BPS
+from sandbox.contracts.payout import MAX_DISTRIBUTIONS, pay_out
 from sandbox.contracts.values import as_address, as_amounts, as_i128, as_string, as_u32, vec_value
 
 if TYPE_CHECKING:
     from sandbox.contracts.call import Call
 
-ESCROW_KEY = "Escrow"
 MAX_MILESTONES = 50
-MAX_DISTRIBUTIONS = 50
 
 
 def initialize_escrow(call: Call) -> xdr.SCVal:
     (properties,) = call.arguments(1)
     escrow = as_escrow(properties)
-    instance = _instance(call)
-    if ESCROW_KEY in instance.storage:
+    if stored_escrow(call) is not None:
         call.refuse(EscrowError.EscrowAlreadyInitialized)
     if escrow.platform_fee_bps > MAX_PLATFORM_FEE_BPS:
         call.refuse(EscrowError.PlatformFeeTooHigh)
@@ -59,7 +57,7 @@ def fund_escrow(call: Call) -> xdr.SCVal:
     if call.world.balance_stroops(token, signer) < amount_stroops:
         call.refuse(EscrowError.InsufficientFundsForEscrowFunding)
     asset_contract.transfer(call.inner(token, "transfer", asset_contract.transfer_args(signer, call.contract_id, amount_stroops)))
-    _emit(call, "tw_fund", vec_value([signer_arg, amount_arg]))
+    call.emit("tw_fund", vec_value([signer_arg, amount_arg]))
     return scval.to_void()
 
 
@@ -103,11 +101,11 @@ def release_funds(call: Call) -> xdr.SCVal:
     call.require_auth(signer)
     escrow = as_escrow(_stored(call))
     _check_release(call, escrow, signer)
-    _put(call, escrow_value(replace(escrow, flags=replace(escrow.flags, released=True))))
+    put_escrow(call, escrow_value(replace(escrow, flags=replace(escrow.flags, released=True))))
     if call.world.balance_stroops(escrow.trustline, call.contract_id) < escrow.amount_stroops:
         call.refuse(EscrowError.EscrowBalanceNotEnoughToSendEarnings)
-    _pay_out(call, escrow, as_address(fee_recipient), {escrow.roles.receiver: escrow.amount_stroops})
-    _emit(call, "tw_release", signer_arg)
+    pay_out(call, escrow, as_address(fee_recipient), {escrow.roles.receiver: escrow.amount_stroops})
+    call.emit("tw_release", signer_arg)
     return scval.to_void()
 
 
@@ -143,7 +141,7 @@ def resolve_dispute(call: Call) -> xdr.SCVal:
     if not escrow.flags.disputed:
         call.refuse(EscrowError.EscrowNotInDispute)
     _check_total(call, sum(distributions.values()), call.world.balance_stroops(escrow.trustline, call.contract_id))
-    _pay_out(call, escrow, as_address(fee_recipient), distributions)
+    pay_out(call, escrow, as_address(fee_recipient), distributions)
     return _store(call, replace(escrow, flags=replace(escrow.flags, resolved=True, disputed=False)), "tw_disp_resolve")
 
 
@@ -186,19 +184,6 @@ def _check_total(call: Call, total_stroops: int, balance_stroops: int) -> None:
         call.refuse(EscrowError.DistributionsMustEqualEscrowBalance)
 
 
-def _pay_out(call: Call, escrow: Escrow, fee_recipient: str, gross_stroops: dict[str, int]) -> None:
-    """Fees are floored per payee and paid as two sums before the payees; a share of nothing moves nothing."""
-    splits = {payee: split_fees(amount, escrow.platform_fee_bps) for payee, amount in gross_stroops.items()}
-    payments = [
-        (fee_recipient, sum(split.trustless_work_stroops for split in splits.values())),
-        (escrow.roles.platform, sum(split.platform_stroops for split in splits.values())),
-        *((payee, split.payee_stroops) for payee, split in splits.items()),
-    ]
-    for recipient, amount_stroops in payments:
-        if amount_stroops > 0:
-            call.world.transfer(Transfer(escrow.trustline, call.contract_id, recipient, amount_stroops))
-
-
 def _any_flag(escrow: Escrow) -> bool:
     flags = escrow.flags
     return flags.disputed or flags.released or flags.resolved or any(milestone.approved for milestone in escrow.milestones)
@@ -208,31 +193,15 @@ def _with_milestone(escrow: Escrow, index: int, milestone: Milestone) -> Escrow:
     return replace(escrow, milestones=(*escrow.milestones[:index], milestone, *escrow.milestones[index + 1 :]))
 
 
-def _instance(call: Call) -> ContractInstance:
-    instance = call.world.instance(call.contract_id)
-    if instance is None:
-        call.refuse(EscrowError.EscrowNotFound)
-    return instance
-
-
 def _stored(call: Call) -> xdr.SCVal:
-    stored = _instance(call).storage.get(ESCROW_KEY)
+    stored = stored_escrow(call)
     if stored is None:
         call.refuse(EscrowError.EscrowNotFound)
     return stored
 
 
-def _put(call: Call, stored: xdr.SCVal) -> None:
-    instance = _instance(call)
-    call.world.put_instance(replace(instance, storage={**instance.storage, ESCROW_KEY: stored}))
-
-
 def _store(call: Call, escrow: Escrow, event: str) -> xdr.SCVal:
     stored = escrow_value(escrow)
-    _put(call, stored)
-    _emit(call, event, vec_value([stored]))
+    put_escrow(call, stored)
+    call.emit(event, vec_value([stored]))
     return stored
-
-
-def _emit(call: Call, name: str, data: xdr.SCVal) -> None:
-    call.events.append(([scval.to_symbol(name)], data))

@@ -9,9 +9,10 @@ from stellar_sdk import Asset, xdr
 
 from sandbox.contracts.errors import MESSAGES, EscrowError
 from sandbox.contracts.escrow_record import Escrow, Flags, Milestone, Roles, as_escrow
+from sandbox.contracts.escrow_storage import ESCROW_KEY
 from sandbox.contracts.fees import MAX_PLATFORM_FEE_BPS
 from sandbox.contracts.interface import ContractFailure, Invocation
-from sandbox.contracts.single_release import ESCROW_KEY, MAX_MILESTONES
+from sandbox.contracts.single_release import MAX_MILESTONES
 from sandbox.trustless.envelope import ContractCall, build_transaction
 from sandbox.trustless.footprint import Token
 from sandbox.trustless.index import Build, EscrowIndex
@@ -127,7 +128,7 @@ def _check_deploy(body: DeployBody) -> None:
 
 
 def _refused(error: EscrowError) -> Refusal:
-    return bad_request(MESSAGES[error])
+    return bad_request(MESSAGES[error.name])
 
 
 def _new_escrow(body: DeployBody, asset_contract: str) -> Escrow:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stellar_sdk import StrKey
 
 from sandbox.contracts.escrow_record import Escrow, as_escrow
-from sandbox.contracts.single_release import ESCROW_KEY
+from sandbox.contracts.escrow_storage import ESCROW_KEY
 from sandbox.trustless.documents import indexed_document, validated_document
 from sandbox.trustless.exact_json import units
 from sandbox.trustless.index import Search

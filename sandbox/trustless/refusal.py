@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SEND_FAILED = "The transaction could not be sent to the Stellar network for some unknown reason. Please try again."
 SEND_UNFINISHED = "The transaction may not be complete yet: its resultMetaXdr is not available"
-ESCROW_NOT_FOUND = MESSAGES[EscrowError.EscrowNotFound]
+ESCROW_NOT_FOUND = MESSAGES[EscrowError.EscrowNotFound.name]
 
 
 class Refusal(Exception):
@@ -61,4 +61,4 @@ def contract_refusal(failure: ContractFailure) -> Refusal:
 
 
 def failure_text(name: str) -> str:
-    return MESSAGES[EscrowError[name]] if name in EscrowError.__members__ else name
+    return MESSAGES.get(name, name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sandbox.contracts.escrow_record import as_escrow
-from sandbox.contracts.single_release import ESCROW_KEY
+from sandbox.contracts.escrow_storage import ESCROW_KEY
 from sandbox.trustless.documents import api_roles, escrow_fields, status_of
 from sandbox.trustless.envelope import transaction_hash
 from sandbox.trustless.index import Build, EscrowIndex, IndexedEscrow

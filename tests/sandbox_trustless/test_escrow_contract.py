@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from stellar_sdk import scval, xdr
 
-from sandbox.contracts.errors import MESSAGES, EscrowError
+from sandbox.contracts.errors import MESSAGES, EscrowError, MultiReleaseError
 from sandbox.contracts.escrow_record import Escrow, Flags, Milestone
 from sandbox.contracts.interface import ContractFailure, ContractResult, Transfer
 from sandbox.contracts.values import address_value, amounts_value, as_address, string_value
@@ -355,4 +355,4 @@ def test_reading_and_unknown_functions() -> None:
 
 
 def test_every_error_has_a_text() -> None:
-    assert MESSAGES.keys() == set(EscrowError)
+    assert MESSAGES.keys() == {*EscrowError.__members__, *MultiReleaseError.__members__}
