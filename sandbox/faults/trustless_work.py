@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sandbox.contracts.escrow_record import Escrow, as_escrow
+from sandbox.contracts.records import Record, as_record
 from sandbox.contracts.values import UnexpectedValue, as_vec
 from sandbox.faults.answers import WrongAnswer
 from sandbox.faults.exchange import Answer, Exchange, Takeover
@@ -158,14 +158,14 @@ def _learned(exchange: Exchange, built_xdr: str, draft: Draft) -> str:
     return draft.text()
 
 
-def _deploy(exchange: Exchange) -> tuple[Build, Escrow] | None:
+def _deploy(exchange: Exchange) -> tuple[Build, Record] | None:
     """The deploy in a send-transaction request, if it is one that Trustless Work built."""
     signed_xdr = str(Answer(200, exchange.body).document().get("signedXdr", ""))
     try:
         build = exchange.surroundings.index.build(transaction_hash(signed_xdr, exchange.surroundings.ledger.network_passphrase))
         if build is None or build.asset_code is None:
             return None
-        return build, as_escrow(as_vec(Draft.read(signed_xdr).call.args[4])[0])
+        return build, as_record(as_vec(Draft.read(signed_xdr).call.args[4])[0])
     except (ValueError, EOFError, IndexError, UnexpectedValue, NotApplicable):  # not an envelope, or not a deploy
         return None
 

@@ -1,4 +1,4 @@
-"""Trustless Work's V1 API for single-release escrows, as the sandbox network offers it.
+"""Trustless Work's V1 API for single-release and multi-release escrows, as the sandbox network offers it.
 
 Here: building unsigned transactions, submitting signed ones, the index of known escrows, the request limit and the
 texts of refusals. Never here: contract rules (``sandbox.contracts``), ledger state, keys of anybody but the fee account.

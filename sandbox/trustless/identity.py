@@ -6,7 +6,7 @@ from functools import cache
 
 from stellar_sdk import Keypair
 
-from sandbox.contracts.addresses import derive, escrow_wasm_hash, factory_contract_id
+from sandbox.contracts.addresses import derive, escrow_wasm_hash, factory_contract_id, multi_release_wasm_hash
 
 
 @cache
@@ -25,6 +25,7 @@ def identity(network_passphrase: str) -> dict[str, str]:
     return {
         "factory": factory_contract_id(network_passphrase),
         "wasmHash": escrow_wasm_hash(network_passphrase).hex(),
+        "multiReleaseWasmHash": multi_release_wasm_hash(network_passphrase).hex(),
         "feeAddress": fee_account_keypair(network_passphrase).public_key,
         "apiKey": api_key(network_passphrase),
     }

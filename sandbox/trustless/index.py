@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
 PAGE_SIZE = 50
@@ -122,14 +122,14 @@ class EscrowIndex:
         row = self._database.execute("SELECT * FROM builds WHERE hash = ?", (transaction_hash,)).fetchone()
         return None if row is None else Build(*row)
 
-    def add_escrow(self, escrow: IndexedEscrow, roles: Mapping[str, str]) -> None:
-        """``roles`` maps the API's role names to addresses; an escrow already known stays as it is."""
+    def add_escrow(self, escrow: IndexedEscrow, roles: Iterable[tuple[str, str]]) -> None:
+        """``roles`` are the API's role names with an address each; an escrow already known stays as it is."""
         with self._database:
             self._database.execute("BEGIN")
             self._database.execute(_INSERT, vars(escrow))
             self._database.executemany(
                 "INSERT OR IGNORE INTO escrow_roles VALUES (?, ?, ?)",
-                [(address, role, escrow.contract_id) for role, address in roles.items()],
+                [(address, role, escrow.contract_id) for role, address in roles],
             )
 
     def update_escrow(self, escrow: IndexedEscrow) -> None:

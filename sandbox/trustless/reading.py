@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from stellar_sdk import StrKey
 
-from sandbox.contracts.escrow_record import Escrow, as_escrow
 from sandbox.contracts.escrow_storage import ESCROW_KEY
+from sandbox.contracts.records import Record, as_record
 from sandbox.trustless.documents import indexed_document, validated_document
 from sandbox.trustless.exact_json import units
 from sandbox.trustless.index import Search
@@ -72,9 +72,9 @@ class EscrowReader:
         escrow, balance_stroops = self._chain_state(row.contract_id)
         return validated_document(row, escrow, balance_stroops)
 
-    def _chain_state(self, contract_id: str) -> tuple[Escrow, int]:
+    def _chain_state(self, contract_id: str) -> tuple[Record, int]:
         instance = self.ledger.contract_instance(contract_id) if StrKey.is_valid_contract(contract_id) else None
         if instance is None or ESCROW_KEY not in instance.storage:
             raise bad_request(ESCROW_NOT_FOUND)
-        escrow = as_escrow(instance.storage[ESCROW_KEY])
+        escrow = as_record(instance.storage[ESCROW_KEY])
         return escrow, self.ledger.token_balance(escrow.trustline, contract_id)

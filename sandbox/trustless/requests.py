@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Context, Decimal, Inexact
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 from stellar_sdk import StrKey
@@ -104,18 +104,23 @@ class FlagsBody(Body):
     resolved: bool = False
 
 
-class DeployBody(Body):
+class NewEscrowBody(Body):
+    """What a deploy of either kind names."""
+
     signer: Account
     engagement_id: Title
     title: Title
     description: Text
-    roles: RolesBody
-    amount: Amount
     platform_fee: Percent
-    milestones: list[MilestoneBody]
     trustline: TrustlineBody
     flags: FlagsBody = FlagsBody()
     receiver_memo: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class DeployBody(NewEscrowBody):
+    roles: RolesBody
+    amount: Amount
+    milestones: list[MilestoneBody]
 
 
 class FundBody(Body):
@@ -157,6 +162,16 @@ class ResolveBody(Body):
     contract_id: Contract
     dispute_resolver: Account
     distributions: list[DistributionBody]
+
+    @field_validator("distributions")
+    @classmethod
+    def _pays_everybody_once(cls, distributions: list[DistributionBody]) -> list[DistributionBody]:
+        if len({share.address for share in distributions}) != len(distributions):
+            raise ValueError("an address may appear only once")
+        return distributions
+
+    def amounts_stroops(self) -> dict[str, int]:
+        return {share.address: share.amount for share in self.distributions}
 
 
 class SendBody(Body):

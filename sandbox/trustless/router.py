@@ -10,9 +10,16 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
 from sandbox.trustless import exact_json
-from sandbox.trustless.building import EscrowBuilder
+from sandbox.trustless.building import EscrowBuilder, R, SingleReleaseBuilder
 from sandbox.trustless.identity import api_key
 from sandbox.trustless.index import EscrowIndex
+from sandbox.trustless.multi_release_building import MultiReleaseBuilder
+from sandbox.trustless.multi_release_requests import (
+    DisputeMilestoneBody,
+    MultiReleaseDeployBody,
+    ReleaseMilestoneBody,
+    ResolveMilestoneBody,
+)
 from sandbox.trustless.reading import EscrowReader
 from sandbox.trustless.refusal import Refusal, bad_request, invalid_fields, too_many_requests, unauthorized
 from sandbox.trustless.request_limit import RequestLimit
@@ -42,7 +49,8 @@ B = TypeVar("B", bound=Body)
 def build_router(ledger: Ledger, requests_per_minute: int, index: EscrowIndex, lag_s: IndexLag = no_lag) -> APIRouter:
     """The API over one ledger and one index; ``lag_s`` says how much later a submission shows up in that index."""
     router = APIRouter(route_class=_guarded_route(api_key(ledger.network_passphrase), RequestLimit(requests_per_minute)))
-    _add_writes(router, EscrowBuilder(ledger, index))
+    _add_single_release(router, SingleReleaseBuilder(ledger, index))
+    _add_multi_release(router, MultiReleaseBuilder(ledger, index))
     _add_submission(router, Submission(ledger, index, lag_s))
     _add_reads(router, EscrowReader(ledger, index))
     return router
@@ -75,14 +83,29 @@ def _admit(request: Request, key: str, limit: RequestLimit) -> None:
         raise unauthorized()
 
 
-def _add_writes(router: APIRouter, builder: EscrowBuilder) -> None:
+def _add_single_release(router: APIRouter, builder: SingleReleaseBuilder) -> None:
+    escrow = "/escrow/single-release"
     _add_write(router, "/deployer/single-release", DeployBody, builder.deploy, 201)
-    _add_write(router, "/escrow/single-release/fund-escrow", FundBody, builder.fund, 201)
-    _add_write(router, "/escrow/single-release/change-milestone-status", StatusBody, builder.status, 200)
-    _add_write(router, "/escrow/single-release/approve-milestone", ApproveBody, builder.approve, 200)
-    _add_write(router, "/escrow/single-release/release-funds", ReleaseBody, builder.release, 200)
-    _add_write(router, "/escrow/single-release/dispute-escrow", DisputeBody, builder.dispute, 200)
-    _add_write(router, "/escrow/single-release/resolve-dispute", ResolveBody, builder.resolve, 200)
+    _add_shared(router, escrow, builder)
+    _add_write(router, f"{escrow}/release-funds", ReleaseBody, builder.release, 200)
+    _add_write(router, f"{escrow}/dispute-escrow", DisputeBody, builder.dispute, 200)
+    _add_write(router, f"{escrow}/resolve-dispute", ResolveBody, builder.resolve, 200)
+
+
+def _add_multi_release(router: APIRouter, builder: MultiReleaseBuilder) -> None:
+    escrow = "/escrow/multi-release"
+    _add_write(router, "/deployer/multi-release", MultiReleaseDeployBody, builder.deploy, 201)
+    _add_shared(router, escrow, builder)
+    _add_write(router, f"{escrow}/release-milestone-funds", ReleaseMilestoneBody, builder.release, 200)
+    _add_write(router, f"{escrow}/dispute-milestone", DisputeMilestoneBody, builder.dispute, 200)
+    _add_write(router, f"{escrow}/resolve-milestone-dispute", ResolveMilestoneBody, builder.resolve, 200)
+    _add_write(router, f"{escrow}/withdraw-remaining-funds", ResolveBody, builder.withdraw, 200)
+
+
+def _add_shared(router: APIRouter, escrow: str, builder: EscrowBuilder[R]) -> None:
+    _add_write(router, f"{escrow}/fund-escrow", FundBody, builder.fund, 201)
+    _add_write(router, f"{escrow}/change-milestone-status", StatusBody, builder.status, 200)
+    _add_write(router, f"{escrow}/approve-milestone", ApproveBody, builder.approve, 200)
 
 
 def _add_write(router: APIRouter, path: str, body_type: type[B], build: Callable[[B], str], status: int) -> None:

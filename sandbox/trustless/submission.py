@@ -7,15 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sandbox.contracts.escrow_record import as_escrow
 from sandbox.contracts.escrow_storage import ESCROW_KEY
-from sandbox.trustless.documents import api_roles, escrow_fields, status_of
+from sandbox.contracts.records import Record, as_record
+from sandbox.trustless.documents import escrow_fields, role_holders, status_of
 from sandbox.trustless.envelope import transaction_hash
 from sandbox.trustless.index import Build, EscrowIndex, IndexedEscrow
 from sandbox.trustless.refusal import ESCROW_NOT_FOUND, SEND_FAILED, SEND_UNFINISHED, bad_request, failure_text, send_failed
 
 if TYPE_CHECKING:
-    from sandbox.contracts.escrow_record import Escrow
     from sandbox.trustless.ports import Ledger, SubmissionOutcome
 
 SENT = "The transaction has been successfully sent to the Stellar network"
@@ -75,7 +74,7 @@ class Submission:
             return _failed(ESCROW_NOT_FOUND)
         return {"status": "SUCCESS", "message": UPDATED}
 
-    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str, envelope_xdr: str) -> Escrow:
+    def _learn_deploy(self, build: Build, asset_code: str, asset_issuer: str, envelope_xdr: str) -> Record:
         escrow, state, balance_stroops = self._chain_state(build.contract_id)
         now = self.ledger.now()
         row = IndexedEscrow(
@@ -91,7 +90,7 @@ class Submission:
             balance_stroops=balance_stroops,
             state=state,
         )
-        roles = api_roles(escrow) | {"signer": build.signer}
+        roles = role_holders(escrow, build.signer)
         self._write(envelope_xdr, lambda: self.index.add_escrow(row, roles))
         return escrow
 
@@ -113,12 +112,12 @@ class Submission:
         else:
             write()
 
-    def _chain_state(self, contract_id: str) -> tuple[Escrow, bytes, int]:
+    def _chain_state(self, contract_id: str) -> tuple[Record, bytes, int]:
         instance = self.ledger.contract_instance(contract_id)
         if instance is None:
             raise LookupError(f"applied transaction left no contract {contract_id}")
         stored = instance.storage[ESCROW_KEY]
-        escrow = as_escrow(stored)
+        escrow = as_record(stored)
         return escrow, stored.to_xdr_bytes(), self.ledger.token_balance(escrow.trustline, contract_id)
 
 
