@@ -1,7 +1,7 @@
 """Composition root of the worker: settings → adapters → activities → Temporal workers, one per role (``WORKER_ROLES``).
 
 Roles: ``orders`` (workflows, our books, Horizon, the outbox), ``trustless`` (Trustless Work), ``custody`` (the only one that reads the
-key-encryption key), ``streams`` (deposits, reconciliation and the event relay). One process may serve all of them.
+key-encryption key), ``streams`` (deposits, reconciliation, event relay, audit seals). One process may serve all of them.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ from offerhub.stellar.network import StellarNetwork, network_of
 from offerhub.storage.unit_of_work import EVENTS_WRITTEN, MESSAGES_WRITTEN, Database
 from offerhub.stream.nudges import Nudges
 from offerhub.stream.relay import Relay
+from offerhub.stream.sealer import Sealer
 from offerhub.telemetry.logs import configure, get_logger
 from workflows.deposits import DepositsWorkflow
 from workflows.escrow_funding import EscrowFundingWorkflow
@@ -237,7 +238,7 @@ def _beside(role: str, client: Client, adapters: Adapters) -> list[Coroutine[Any
         dispatcher = Dispatcher(adapters.database, client, adapters.nudges, adapters.settings.outbox_background_per_second)
         return [dispatcher.run(), keep_house(adapters.database)]
     if role == "streams":
-        return [Relay(adapters.database, adapters.redis, adapters.nudges).run()]
+        return [Relay(adapters.database, adapters.redis, adapters.nudges).run(), Sealer(adapters.database).run()]
     return []
 
 

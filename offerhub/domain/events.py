@@ -99,8 +99,13 @@ CATALOGUE: Mapping[str, EventType] = {
     "webhook_endpoint.redelivery_requested": EventType("WebhookEndpoint", ("endpointId", "deliveryId", "eventId")),
     "webhook_endpoint.disabled": EventType("WebhookEndpoint", ("endpointId", "reason")),
     "webhook_endpoint.deleted": EventType("WebhookEndpoint", ("endpointId",)),
+    "audit.head": EventType("Audit", ("sequence", "hash")),
+    "maintenance.drain_started": EventType("Maintenance", ("draining", "reason", "changedBy")),
+    "maintenance.drain_ended": EventType("Maintenance", ("draining", "reason", "changedBy")),
     "api_key.created": EventType("ApiKey", ("keyId", "name")),
+    "api_key.rotated": EventType("ApiKey", ("keyId", "name", "previousValidUntil")),
     "api_key.revoked": EventType("ApiKey", ("keyId", "name")),
+    "api_key.token_created": EventType("ApiKey", ("keyId", "name", "tokenId", "userId", "expiresAt")),
 }
 
 BALANCE_SOURCES = (

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from offerhub.domain.context import Context
 from offerhub.domain.events import Event
 from offerhub.domain.ids import ENTROPY_BYTES, compose_id
+from offerhub.domain.redaction import redact
 
 Nudge = Callable[[frozenset[str]], Awaitable[None]]
 # No connection, a connection lost, a lock not had in time, a deadlock: nothing is wrong with what was asked; asking again is safe.
@@ -32,6 +33,8 @@ EVENTS_WRITTEN = "events"
 MESSAGES_WRITTEN = "messages"
 # Messages of this priority only keep the operators' view fresh; nobody is woken for them.
 BACKGROUND_PRIORITY = 9
+# Fields of an audit entry that hold a user's id.
+_NAMING_A_USER = ("userId", "buyerId", "sellerId")
 
 _FLUSH = text(
     """
@@ -41,10 +44,10 @@ _FLUSH = text(
         FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS e(
             id text, type text, aggregate_type text, aggregate_id text, user_ids text[], payload jsonb, metadata jsonb)
     ), written_audit AS (
-        INSERT INTO audit_log (id, action, resource_type, resource_id, actor_id, before, after, correlation_id, occurred_at)
-        SELECT id, action, resource_type, resource_id, :actor_id, before, after, :correlation_id, :now
+        INSERT INTO audit_log (id, action, resource_type, resource_id, actor_id, user_ids, before, after, correlation_id, occurred_at)
+        SELECT id, action, resource_type, resource_id, :actor_id, user_ids, before, after, :correlation_id, :now
         FROM jsonb_to_recordset(CAST(:audit AS jsonb)) AS a(
-            id text, action text, resource_type text, resource_id text, before jsonb, after jsonb)
+            id text, action text, resource_type text, resource_id text, user_ids text[], before jsonb, after jsonb)
     ), written_messages AS (
         INSERT INTO workflow_messages (priority, workflow, workflow_id, signal, payload, created_at)
         SELECT priority, workflow, workflow_id, signal, payload, :now
@@ -133,9 +136,14 @@ class Transaction:
         )
 
     def audit(self, action: str, resource: tuple[str, str], before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
-        """Record who changed what; ``resource`` is (type, id). Never pass secrets."""
+        """Record who changed what; ``resource`` is (type, id). Secrets are taken out and e-mail addresses masked, yet never pass secrets.
+
+        The entry belongs to the users it names and to those whom an event of the same transaction tells of the resource.
+        """
         row = {"id": new_id("aud"), "action": action, "resource_type": resource[0], "resource_id": resource[1]}
-        self._audit.append({**row, "before": before, "after": after})
+        named = {facts[name] for facts in (before, after) if facts for name in _NAMING_A_USER if facts.get(name)}
+        users = named | {resource[1]} if resource[0] == "user" else named
+        self._audit.append({**row, "user_ids": users, "before": redact("", before), "after": redact("", after)})
 
     def tell_workflow(self, message: WorkflowMessage) -> None:
         row = {"priority": message.priority, "workflow": message.workflow, "workflow_id": message.workflow_id}
@@ -148,6 +156,8 @@ class Transaction:
         """Write what was collected; returns what readers should be told after the commit."""
         if not (self._events or self._audit or self._messages or self._answers):
             return frozenset()
+        told = {emitted["aggregate_id"]: emitted["user_ids"] for emitted in self._events}
+        audit = [{**row, "user_ids": sorted(row["user_ids"].union(told.get(row["resource_id"], ())))} for row in self._audit]
         await self.connection.execute(
             _FLUSH,
             {
@@ -155,7 +165,7 @@ class Transaction:
                 "actor_id": self.context.actor_id,
                 "correlation_id": self.context.correlation_id,
                 "events": _json(self._events),
-                "audit": _json(self._audit),
+                "audit": _json(audit),
                 "messages": _json(self._messages),
                 "answers": _json(self._answers),
             },

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import orjson
 import structlog
 
-REDACTED = "[redacted]"
-_SECRET_NAME = re.compile(r"authorization|api[_-]?key|master[_-]?key|encryption[_-]?key|secret|seed|password|token|cookie", re.IGNORECASE)
-_SECRET_VALUE = re.compile(
-    r"ohk_(?:live|test|tok)_\w+"  # our API keys
-    r"|\bS[A-Z2-7]{55}\b"  # a Stellar seed
-    r"|(?<=Bearer )\S+"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user and password in a URL
-)
-_DEPTH = 6
+from offerhub.domain.redaction import redact
 
 
 def configure(level: str, output: Literal["json", "console"]) -> None:
@@ -65,22 +56,8 @@ def bound(**fields: str) -> Iterator[None]:
 def redact_entry(_logger: object, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Blank out values whose name or shape is that of a secret, also inside lists and mappings and in tracebacks."""
     for name, value in entry.items():
-        entry[name] = _redact(name, value, _DEPTH)
+        entry[name] = redact(name, value)
     return entry
-
-
-def _redact(name: str, value: object, depth: int) -> object:
-    if value is not None and _SECRET_NAME.search(name):
-        return REDACTED
-    if isinstance(value, str):
-        return _SECRET_VALUE.sub(REDACTED, value)
-    if isinstance(value, bytes):
-        return REDACTED
-    if depth and isinstance(value, Mapping):
-        return {key: _redact(str(key), inner, depth - 1) for key, inner in value.items()}
-    if depth and isinstance(value, list | tuple):
-        return [_redact("", inner, depth - 1) for inner in value]
-    return value
 
 
 def _json(entry: object, default: Any = str, **_: object) -> str:  # noqa: ANN401 structlog's own signature

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
+from offerhub.domain.redaction import REDACTED
 from offerhub.telemetry import logs
 
 KEY = "ohk_test_01m81q6x1a7zzmrebtg6cj5wqj_" + "ab" * 32
@@ -38,10 +39,10 @@ def test_secrets_are_taken_out_by_name_and_by_shape(capsys: pytest.CaptureFixtur
     for sentence in (f"in the sentence itself {KEY}",):
         log.info(sentence)
     by_name, by_shape, in_sentence = written(capsys)
-    assert by_name["nested"] == {"x-api-key": logs.REDACTED, "list": [{"password": logs.REDACTED}]}
+    assert by_name["nested"] == {"x-api-key": REDACTED, "list": [{"password": REDACTED}]}
     assert by_name["apiKey"] is None
-    assert by_shape["url"] == f"postgresql://{logs.REDACTED}@host/db"
-    assert in_sentence["event"] == f"in the sentence itself {logs.REDACTED}"
+    assert by_shape["url"] == f"postgresql://{REDACTED}@host/db"
+    assert in_sentence["event"] == f"in the sentence itself {REDACTED}"
 
 
 def test_tracebacks_and_foreign_entries_go_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
