@@ -21,6 +21,7 @@ from api import (
     escrow,
     events,
     instance,
+    maintenance,
     operations,
     orders,
     problems,
@@ -31,8 +32,9 @@ from api import (
     withdrawals,
 )
 from api.answers import API_PREFIX, Answer
-from api.auth import Keyring
+from api.auth import KEYS_CHANGED, Keyring
 from api.call import Services
+from api.drain import Drain
 from api.health import HealthReport
 from api.middleware import RequestFrame
 from api.openapi import DESCRIPTION, complete
@@ -46,7 +48,21 @@ from offerhub.stream.nudges import Nudges
 from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
-_RESOURCES = (instance, api_keys, users, wallets, orders, escrow, resolution, operations, deposits, withdrawals, reconciliation, events)
+_RESOURCES = (
+    instance,
+    api_keys,
+    users,
+    wallets,
+    orders,
+    escrow,
+    resolution,
+    operations,
+    deposits,
+    withdrawals,
+    reconciliation,
+    maintenance,
+    events,
+)
 # Swagger UI's own files, served from here: the page works where there is no internet.
 DOCS_FILES = "/docs-files"
 _KEY_USE_EVERY_S = 5.0
@@ -55,11 +71,11 @@ _log = get_logger(__name__)
 
 def create_services(settings: Settings) -> Services:
     redis = Redis.from_url(settings.redis_url)
-    nudges = Nudges(redis)
+    nudges = Nudges(redis, [KEYS_CHANGED])
     database = Database(settings.database_url, nudges.publish)
     keyring = Keyring(database, settings.offerhub_master_key, live=settings.stellar_network == "mainnet")
     comparison = WalletComparison(settings, database)
-    return Services(settings, database, redis, nudges, Hub(database, redis), keyring, Destinations(settings), comparison)
+    return Services(settings, database, redis, nudges, Hub(database, redis), keyring, Destinations(settings), comparison, Drain(database))
 
 
 def create_app(services: Services) -> FastAPI:
@@ -88,11 +104,15 @@ def create_app(services: Services) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     services.hub.start()
-    noting = asyncio.create_task(_note_key_use(services.keyring), name="key use")
+    beside = [
+        asyncio.create_task(_note_key_use(services.keyring), name="key use"),
+        asyncio.create_task(services.keyring.follow(services.nudges), name="keys changed"),
+    ]
     yield
-    noting.cancel()
-    with suppress(asyncio.CancelledError):
-        await noting
+    for task in beside:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
     await services.hub.stop()
     with suppress(Exception):
         await services.keyring.note_use()

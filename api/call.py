@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from api import problems
 from api.auth import Caller, Keyring
+from api.drain import Drain
 from offerhub.domain.context import Context
 from offerhub.reconciliation.on_demand import WalletComparison
 from offerhub.settings import Settings
@@ -38,11 +39,15 @@ class Services:
     keyring: Keyring
     destinations: Destinations
     wallet_comparison: WalletComparison
+    drain: Drain
 
 
 @dataclass(frozen=True)
 class Call:
-    """One authenticated request. ``idempotency_key`` and ``wait_s`` come from its headers, ``wait_s`` 0 meaning answer at once."""
+    """One authenticated request. ``idempotency_key`` and ``wait_s`` come from its headers, ``wait_s`` 0 meaning answer at once.
+
+    ``moves_money`` is declared on its route: while the instance is drained, such a request begins nothing new.
+    """
 
     services: Services
     caller: Caller
@@ -52,6 +57,7 @@ class Call:
     body: bytes
     idempotency_key: str | None
     wait_s: int
+    moves_money: bool = False
 
     @property
     def context(self) -> Context:
@@ -62,7 +68,7 @@ class Call:
         return hashlib.sha256(self.body).hexdigest()
 
 
-def describe(request: Request, services: Services, caller: Caller, body: bytes) -> Call:
+def describe(request: Request, services: Services, caller: Caller, body: bytes, *, moves_money: bool) -> Call:
     """Raises ``VALIDATION_ERROR`` for an ``Idempotency-Key`` that is not 1-255 visible ASCII characters."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _VISIBLE_ASCII.fullmatch(key):
@@ -78,6 +84,7 @@ def describe(request: Request, services: Services, caller: Caller, body: bytes) 
         body=body,
         idempotency_key=key,
         wait_s=wait_of(request.headers.get("prefer", "")),
+        moves_money=moves_money,
     )
 
 
@@ -95,4 +102,12 @@ async def _current(request: Request) -> Call:
     return cast("Call", request.scope["call"])
 
 
+async def _with_key(request: Request) -> Call:
+    call = await _current(request)
+    call.caller.require_key()
+    return call
+
+
 CurrentCall = Annotated[Call, Depends(_current)]
+# For what a token may not do.
+CallWithKey = Annotated[Call, Depends(_with_key)]

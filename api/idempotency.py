@@ -28,8 +28,12 @@ async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
     """Do the work once per idempotency key; repeated, the kept answer (``replayed``), promises of operations included.
 
     Refusals of the domain are kept like any answer and raised. Raises ``IDEMPOTENCY_KEY_IN_PROGRESS`` and ``IDEMPOTENCY_KEY_REUSED``.
+    While the instance is drained, what would move money is refused with ``MAINTENANCE``, but kept answers are given.
     """
     database = call.services.database
+    refusal = await _refusal(call)
+    if refusal is not None:
+        work = _refused_with(refusal)
     if call.idempotency_key is None:
         async with database.transaction(call.context) as transaction:
             return await work(transaction)
@@ -42,11 +46,18 @@ async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
 
 
 async def kept(call: Call) -> Answer | None:
-    """The answer this request's key has already, for handlers that must ask somebody outside before they begin."""
-    if call.idempotency_key is None:
-        return None
-    async with call.services.database.transaction(call.context) as transaction:
-        return await _find(call, transaction)
+    """The answer this request's key has already, for handlers that must ask somebody outside before they begin.
+
+    Without one, and while the instance is drained, raises ``MAINTENANCE`` for what would move money.
+    """
+    found = None
+    if call.idempotency_key is not None:
+        async with call.services.database.transaction(call.context) as transaction:
+            found = await _find(call, transaction)
+    refusal = await _refusal(call)
+    if found is None and refusal is not None:
+        raise refusal
+    return found
 
 
 async def make_final(call: Call, promised_operation: str, outcome: Answer) -> Answer:
@@ -57,6 +68,17 @@ async def make_final(call: Call, promised_operation: str, outcome: Answer) -> An
     async with call.services.database.transaction(call.context) as transaction:
         final = await idempotency.make_final(transaction, call.caller.id, call.idempotency_key, kept)
     return _read(final)
+
+
+async def _refusal(call: Call) -> DomainError | None:
+    return await call.services.drain.refusal() if call.moves_money else None
+
+
+def _refused_with(refusal: DomainError) -> Work:
+    async def refuse(_transaction: Transaction) -> Answer:
+        raise refusal
+
+    return refuse
 
 
 async def _once(call: Call, transaction: Transaction, work: Work, keep: timedelta) -> Answer:

@@ -30,6 +30,7 @@ _CREATE = Documented(
     "Create an order", One[Order], 201, errors=(_C.INVALID_AMOUNT_FORMAT, _C.INVALID_CURRENCY, _C.USER_NOT_FOUND, _C.USER_SUSPENDED)
 )
 _RESERVE_ERRORS = (*_MISSING, _C.FUNDS_ALREADY_RESERVED, _C.INVALID_STATE, _C.INSUFFICIENT_FUNDS)
+_RESERVE = Documented("Reserve the buyer's money", One[Order], errors=_RESERVE_ERRORS)
 
 
 @routes.post("/orders", Scope.WRITE, _CREATE)
@@ -63,7 +64,7 @@ async def get_milestones(call: CurrentCall, order_id: str) -> Response:
     return ok([present.milestone(one) for one in (await _read(call, order_id)).milestones])
 
 
-@routes.post("/orders/{order_id}/reserve", Scope.WRITE, Documented("Reserve the buyer's money", One[Order], errors=_RESERVE_ERRORS))
+@routes.post("/orders/{order_id}/reserve", Scope.WRITE, _RESERVE, moves_money=True)
 async def reserve_order(call: CurrentCall, order_id: str, _body: NoBody | None = None) -> Response:
     """Buyer's `available` to `reserved`, all or nothing."""
 

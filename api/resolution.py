@@ -19,7 +19,7 @@ routes = Routes("Resolution")
 _RELEASE = operation_route("Release to the seller", OrderWithOperation, 200, (ErrorCode.ORDER_NOT_FOUND, ErrorCode.INVALID_STATE))
 
 
-@routes.post("/orders/{order_id}/resolution/release", Scope.WRITE, _RELEASE)
+@routes.post("/orders/{order_id}/resolution/release", Scope.WRITE, _RELEASE, moves_money=True)
 async def release_order(call: CurrentCall, order_id: str, body: ReleaseBody | None = None) -> Response:
     """Pays the contract out as quoted. Releasing twice is answered with the first release."""
     wish = body or ReleaseBody()

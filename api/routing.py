@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -15,9 +15,11 @@ from api.answers import API_PREFIX
 from api.auth import ANONYMOUS, Scope
 from api.call import Services, describe
 from api.openapi import Documented, responses
+from offerhub.domain.errors import ErrorCode
 from offerhub.telemetry import logs
 
 SCOPE_KEY = "x-required-scope"
+MONEY_KEY = "x-moves-money"
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = TypeVar("Handler", bound=Endpoint)
 
@@ -29,6 +31,7 @@ class Declared:
     scope: Scope
     documented: Documented
     endpoint: Endpoint
+    moves_money: bool
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,11 @@ class Routes:
     def get(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
         return self._declare("GET", path, scope, documented)
 
-    def post(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
-        return self._declare("POST", path, scope, documented)
+    def post(self, path: str, scope: Scope, documented: Documented, *, moves_money: bool = False) -> Callable[[Handler], Handler]:
+        """``moves_money``: it begins a movement of money, which is refused with ``MAINTENANCE`` while the instance is drained."""
+        if moves_money:
+            documented = replace(documented, errors=(*documented.errors, ErrorCode.MAINTENANCE))
+        return self._declare("POST", path, scope, documented, moves_money=moves_money)
 
     def patch(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
         return self._declare("PATCH", path, scope, documented)
@@ -64,12 +70,14 @@ class Routes:
                 status_code=route.documented.status,
                 response_model=None,
                 responses=responses(route.documented, route.method, public=route.scope is Scope.PUBLIC),
-                openapi_extra=_extra(route.scope),
+                openapi_extra=_extra(route),
             )
 
-    def _declare(self, method: str, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
+    def _declare(
+        self, method: str, path: str, scope: Scope, documented: Documented, *, moves_money: bool = False
+    ) -> Callable[[Handler], Handler]:
         def remember(endpoint: Handler) -> Handler:
-            self.declared.append(Declared(method, path, Scope(scope), documented, endpoint))
+            self.declared.append(Declared(method, path, Scope(scope), documented, endpoint, moves_money))
             return endpoint
 
         return remember
@@ -82,13 +90,14 @@ class ScopedRoute(APIRoute):
         if SCOPE_KEY not in (openapi_extra or {}):
             raise TypeError("a route must declare its scope")
         self._scope = Scope((openapi_extra or {})[SCOPE_KEY])
+        self._moves_money = bool((openapi_extra or {}).get(MONEY_KEY))
         super().__init__(*arguments, openapi_extra=openapi_extra, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def authenticated(request: Request) -> Response:
-            await _admit(request, self._scope)
+            await _admit(request, self._scope, moves_money=self._moves_money)
             with logs.bound(correlation_id=request.scope["request_id"]):
                 try:
                     return await handle(request)
@@ -98,7 +107,7 @@ class ScopedRoute(APIRoute):
         return authenticated
 
 
-async def _admit(request: Request, scope: Scope) -> None:
+async def _admit(request: Request, scope: Scope, *, moves_money: bool) -> None:
     strict_json.check_address(request.scope["path"], request.scope["query_string"])
     services: Services = request.app.state.services
     caller = ANONYMOUS
@@ -112,12 +121,13 @@ async def _admit(request: Request, scope: Scope) -> None:
         if body.strip():
             # Where Starlette keeps a parsed body: FastAPI finds it there instead of parsing again.
             request._json = strict_json.read(body, request.headers.get("content-type"))  # noqa: SLF001
-    request.scope["call"] = describe(request, services, caller, body)
+    request.scope["call"] = describe(request, services, caller, body, moves_money=moves_money)
 
 
-def _extra(scope: Scope) -> dict[str, Any]:
-    security: Sequence[dict[str, list[str]]] = () if scope is Scope.PUBLIC else ({"bearer": []}, {"apiKey": []})
-    return {SCOPE_KEY: scope.value, "security": list(security)}
+def _extra(route: Declared) -> dict[str, Any]:
+    security: Sequence[dict[str, list[str]]] = () if route.scope is Scope.PUBLIC else ({"bearer": []}, {"apiKey": []})
+    money = {MONEY_KEY: True} if route.moves_money else {}
+    return {SCOPE_KEY: route.scope.value, "security": list(security), **money}
 
 
 def _camel(name: str) -> str:

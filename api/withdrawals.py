@@ -29,7 +29,7 @@ _OF_THE_CHAIN = (_C.WITHDRAWAL_DESTINATION_INVALID, _C.INSUFFICIENT_FUNDS, _C.ST
 _CREATE = Documented("Pay a user's money out", WithdrawalWithOperation, 201, (202,), (*_REFUSALS, *_OF_THE_CHAIN))
 
 
-@routes.post("/withdrawals", Scope.WRITE, _CREATE)
+@routes.post("/withdrawals", Scope.WRITE, _CREATE, moves_money=True)
 async def create_withdrawal(call: CurrentCall, body: CreateWithdrawalBody) -> Response:
     """The destination is looked at first: whatever would refuse or lose the money is refused here, before anything is held.
 

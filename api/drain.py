@@ -1,0 +1,42 @@
+"""Whether this instance takes new money, as one process knows it."""
+
+from __future__ import annotations
+
+import time
+
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.storage import maintenance
+from offerhub.storage.maintenance import Maintenance
+from offerhub.storage.unit_of_work import Database
+
+_FRESH_S = 0.5
+
+
+class Drain:
+    """The row is remembered for half a second, so a change holds in every process within one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read_at = float("-inf")
+        self._state = Maintenance(draining=False)
+
+    async def state(self) -> Maintenance:
+        if time.monotonic() - self._read_at >= _FRESH_S:
+            read_at = time.monotonic()
+            async with self._database.reading() as reader:
+                self._state = await maintenance.get(reader)
+            self._read_at = read_at
+        return self._state
+
+    async def refusal(self) -> DomainError | None:
+        """What a request that would move money is told, if anything."""
+        state = await self.state()
+        if not state.draining:
+            return None
+        because = f": {state.reason}" if state.reason else ""
+        message = f"Maintenance{because}. Nothing new is begun; what runs is finished, reads go on. Repeat the request later."
+        return DomainError(ErrorCode.MAINTENANCE, message, {"reason": state.reason})
+
+    def forget(self) -> None:
+        """Ask again next time: this process has just changed it."""
+        self._read_at = float("-inf")
