@@ -1,33 +1,32 @@
 """Hostile changes to an unsigned contract call: each alters one thing, and keeps the rest such that a careless client signs it.
 
-A change to the call itself is made in the authorisation tree as well, so that the network would accept what was signed.
+Here are those to the envelope around the call, and the table of all.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import Literal
 
-from stellar_sdk import Keypair, MuxedAccount, StrKey, scval, xdr
+from stellar_sdk import Keypair, MuxedAccount, scval, xdr
 
-from sandbox.contracts.values import address_value, sc_address, vec_value
-from sandbox.ledger.encoding import STROOPS_PER_UNIT, muxed_account
-from sandbox.trustless.envelope import time_bounds
+from sandbox.contracts.values import address_value, sc_address
+from sandbox.faults import hostile_calls
+from sandbox.faults.drafts import ATTACKER, ATTACKER_CONTRACT, Draft
+from sandbox.ledger.encoding import STROOPS_PER_UNIT
 
 _YEAR_S = 365 * 86_400
 _OPERATION = xdr.OperationType
-
-ATTACKER = Keypair.from_raw_ed25519_seed(sha256(b"sandbox attacker").digest())
-ATTACKER_CONTRACT = StrKey.encode_contract(sha256(b"sandbox attacker contract").digest())
 
 MutationName = Literal[
     "other_amount",
     "other_contract",
     "other_receiver",
+    "extra_distribution",
+    "missing_distribution",
+    "swapped_distributions",
     "other_role",
+    "other_caller",
     "other_function",
     "other_milestone",
     "other_fee_address",
@@ -53,174 +52,6 @@ MutationName = Literal[
     "operation_source",
     "larger_footprint",
 ]
-
-
-class NotApplicable(Exception):
-    """This call has nothing of the kind that was to be changed."""
-
-
-@dataclass
-class Draft:
-    """An envelope under change; ``tail`` follows its XDR."""
-
-    envelope: xdr.TransactionEnvelope
-    tail: bytes = b""
-
-    @classmethod
-    def read(cls, envelope_xdr: str) -> Draft:
-        return cls(xdr.TransactionEnvelope.from_xdr(envelope_xdr))
-
-    def text(self) -> str:
-        return base64.b64encode(self.envelope.to_xdr_bytes() + self.tail).decode()
-
-    @property
-    def transaction(self) -> xdr.Transaction:
-        envelope = self.envelope.v1 if self.envelope.fee_bump is None else self.envelope.fee_bump.tx.inner_tx.v1
-        if envelope is None:
-            raise NotApplicable
-        return envelope.tx
-
-    @property
-    def invocation(self) -> xdr.InvokeHostFunctionOp:
-        body = self.transaction.operations[0].body.invoke_host_function_op
-        if body is None:
-            raise NotApplicable
-        return body
-
-    @property
-    def call(self) -> xdr.InvokeContractArgs:
-        call = self.invocation.host_function.invoke_contract
-        if call is None:
-            raise NotApplicable
-        return call
-
-    @property
-    def function(self) -> str:
-        return self.call.function_name.sc_symbol.decode()
-
-    @property
-    def source(self) -> str:
-        return muxed_account(self.transaction.source_account)[0]
-
-    @property
-    def soroban_data(self) -> xdr.SorobanTransactionData:
-        data = self.transaction.ext.soroban_data
-        if data is None:
-            raise NotApplicable
-        return data
-
-    def set_call(self, call: xdr.InvokeContractArgs) -> None:
-        """Both what is called and what is authorised."""
-        self.invocation.host_function.invoke_contract = call
-        for entry in self.invocation.auth:
-            entry.root_invocation.function.contract_fn = call
-
-    def set_argument(self, position: int, value: xdr.SCVal) -> None:
-        call = self.call
-        args = [*call.args[:position], value, *call.args[position + 1 :]]
-        self.set_call(xdr.InvokeContractArgs(call.contract_address, call.function_name, args))
-
-    def set_time_bounds(self, max_time_s: int) -> None:
-        self.transaction.cond = time_bounds(max_time_s)
-
-    def set_preconditions(self, min_sequence: int | None, extra_signers: list[xdr.SignerKey]) -> None:
-        lowest = None if min_sequence is None else xdr.SequenceNumber(xdr.Int64(min_sequence))
-        bounds = self.transaction.cond.time_bounds
-        duration = xdr.Duration(xdr.Uint64(0))
-        v2 = xdr.PreconditionsV2(bounds, None, lowest, duration, xdr.Uint32(0), extra_signers)
-        self.transaction.cond = xdr.Preconditions(xdr.PreconditionType.PRECOND_V2, v2=v2)
-
-
-def _other_amount(draft: Draft) -> None:
-    if draft.function == "fund_escrow":
-        draft.set_argument(2, scval.to_int128(scval.from_int128(draft.call.args[2]) + 1))
-        for entry in draft.invocation.auth:
-            for inner in entry.root_invocation.sub_invocations:
-                _raise_transfer(inner)
-    elif draft.function == "resolve_dispute":
-        _change_distribution(draft, lambda entry: xdr.SCMapEntry(entry.key, scval.to_int128(scval.from_int128(entry.val) + 1)))
-    else:
-        _change_escrow(draft, "amount", lambda value: scval.to_int128(scval.from_int128(value) + 1))
-
-
-def _raise_transfer(inner: xdr.SorobanAuthorizedInvocation) -> None:
-    call = inner.function.contract_fn
-    assert call is not None
-    call.args[2] = scval.to_int128(scval.from_int128(call.args[2]) + 1)
-
-
-def _change_distribution(draft: Draft, change: Callable[[xdr.SCMapEntry], xdr.SCMapEntry]) -> None:
-    given = draft.call.args[2].map
-    assert given is not None
-    changed = [change(given.sc_map[0]), *given.sc_map[1:]]
-    changed.sort(key=lambda entry: entry.key.to_xdr_bytes())
-    draft.set_argument(2, xdr.SCVal(xdr.SCValType.SCV_MAP, map=xdr.SCMap(changed)))
-
-
-def _change_escrow(draft: Draft, field: str, change: Callable[[xdr.SCVal], xdr.SCVal]) -> None:
-    """In the record that a deploy is given."""
-    if not draft.function.startswith("tw_new"):
-        raise NotApplicable
-    initial = draft.call.args[4].vec
-    assert initial is not None
-    draft.set_argument(4, vec_value([_with_field(initial.sc_vec[0], field, change)]))
-
-
-def _with_field(record: xdr.SCVal, field: str, change: Callable[[xdr.SCVal], xdr.SCVal]) -> xdr.SCVal:
-    assert record.map is not None
-    wanted = field.encode()
-    entries = [
-        xdr.SCMapEntry(entry.key, change(entry.val)) if entry.key.sym is not None and entry.key.sym.sc_symbol == wanted else entry
-        for entry in record.map.sc_map
-    ]
-    return xdr.SCVal(xdr.SCValType.SCV_MAP, map=xdr.SCMap(entries))
-
-
-def _change_role(draft: Draft, role: str) -> None:
-    attacker = address_value(ATTACKER.public_key)
-    _change_escrow(draft, "roles", lambda roles: _with_field(roles, role, lambda _: attacker))
-
-
-def _other_receiver(draft: Draft) -> None:
-    """The seller of a deploy, or the first payee of a resolution."""
-    if draft.function == "resolve_dispute":
-        _change_distribution(draft, lambda entry: xdr.SCMapEntry(address_value(ATTACKER.public_key), entry.val))
-    else:
-        _change_role(draft, "receiver")
-
-
-def _other_role(draft: Draft) -> None:
-    _change_role(draft, "dispute_resolver")
-
-
-def _other_contract(draft: Draft) -> None:
-    call = draft.call
-    draft.set_call(xdr.InvokeContractArgs(sc_address(ATTACKER_CONTRACT), call.function_name, call.args))
-
-
-def _other_function(draft: Draft) -> None:
-    call = draft.call
-    other = "dispute_escrow" if draft.function != "dispute_escrow" else "release_funds"
-    draft.set_call(xdr.InvokeContractArgs(call.contract_address, xdr.SCSymbol(other.encode()), call.args))
-
-
-def _other_milestone(draft: Draft) -> None:
-    if draft.function not in {"change_milestone_status", "approve_milestone"}:
-        raise NotApplicable
-    draft.set_argument(0, scval.to_uint32(scval.from_uint32(draft.call.args[0]) + 1))
-
-
-def _other_fee_address(draft: Draft) -> None:
-    """Where Trustless Work's own share goes is the caller's choice on a release or a resolution."""
-    if draft.function not in {"release_funds", "resolve_dispute"}:
-        raise NotApplicable
-    draft.set_argument(1, address_value(ATTACKER.public_key))
-
-
-def _other_wasm_hash(draft: Draft) -> None:
-    if not draft.function.startswith("tw_new"):
-        raise NotApplicable
-    draft.set_argument(1, scval.to_bytes(sha256(b"sandbox attacker code").digest()))
 
 
 def _extra_operation(draft: Draft) -> None:
@@ -326,14 +157,18 @@ def _larger_footprint(draft: Draft) -> None:
 
 
 MUTATIONS: dict[MutationName, Callable[[Draft], None]] = {
-    "other_amount": _other_amount,
-    "other_contract": _other_contract,
-    "other_receiver": _other_receiver,
-    "other_role": _other_role,
-    "other_function": _other_function,
-    "other_milestone": _other_milestone,
-    "other_fee_address": _other_fee_address,
-    "other_wasm_hash": _other_wasm_hash,
+    "other_amount": hostile_calls.other_amount,
+    "other_contract": hostile_calls.other_contract,
+    "other_receiver": hostile_calls.other_receiver,
+    "extra_distribution": hostile_calls.extra_distribution,
+    "missing_distribution": hostile_calls.missing_distribution,
+    "swapped_distributions": hostile_calls.swapped_distributions,
+    "other_role": hostile_calls.other_role,
+    "other_caller": hostile_calls.other_caller,
+    "other_function": hostile_calls.other_function,
+    "other_milestone": hostile_calls.other_milestone,
+    "other_fee_address": hostile_calls.other_fee_address,
+    "other_wasm_hash": hostile_calls.other_wasm_hash,
     "extra_operation": _extra_operation,
     "extra_auth_entry": _extra_auth_entry,
     "hidden_sub_invocation": _hidden_sub_invocation,

@@ -13,8 +13,9 @@ from pydantic import Field
 from sandbox.contracts.records import Record, as_record
 from sandbox.contracts.values import UnexpectedValue, as_vec
 from sandbox.faults.answers import WrongAnswer
+from sandbox.faults.drafts import Draft, NotApplicable
 from sandbox.faults.exchange import Answer, Exchange, Takeover
-from sandbox.faults.hostile import MUTATIONS, Draft, MutationName, NotApplicable
+from sandbox.faults.hostile import MUTATIONS, MutationName
 from sandbox.faults.kind import SEND_TRANSACTION, TRUSTLESS_WORK, Scoped
 from sandbox.trustless import exact_json
 from sandbox.trustless.documents import escrow_fields
