@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
@@ -28,7 +30,9 @@ from offerhub.storage.unit_of_work import Database
 FIRST_LOOK_S = 0.2
 SLOWEST_LOOK_S = 1.0
 LOOKING_S = 20
-POST_AGAIN_S = 10
+# In a row; after them it is an outage, and the activity's own growing pauses are kinder to who suffers from it.
+MOST_UNANSWERED_LOOKS = 3
+POST_AGAIN = timedelta(seconds=10)
 # After its last moment plus this, an envelope of which nobody can tell is shown as UNKNOWN.
 PROOF_IS_LATE_S = 300
 _SYSTEM = Context("system", "")
@@ -90,19 +94,34 @@ class ChainActivities:
 
     async def _look(self, stored: AttemptRecord) -> proof.Outcome:
         """Several looks in one activity: a retry of the activity would cost the server far more than a sleep here."""
-        started = posted = time.monotonic()
-        pause_s = FIRST_LOOK_S
+        started, unanswered, pause_s = time.monotonic(), 0, FIRST_LOOK_S
         while True:
-            seen = await self._horizon.observe(stored.inner_hash, stored.source, stored.sequence)
-            found = proof.decide(_question(stored), seen, Trace(token_contract=self._network.usdc_contract))
-            now = time.monotonic()
-            if not isinstance(found, proof.Pending) or now - started > LOOKING_S or activity.is_worker_shutdown():
-                return found
-            if stored.via == "horizon" and now - posted > POST_AGAIN_S:
-                await self._horizon.submit_async(stored.envelope)
-                posted = now
+            stored = await self._posted_again(stored)
+            ends = time.monotonic() - started > LOOKING_S or activity.is_worker_shutdown()
+            try:
+                found = await self._seen(stored)
+                unanswered = 0
+                if ends or not isinstance(found, proof.Pending):
+                    return found
+            except HorizonUnavailable as error:
+                unanswered += 1
+                if ends or error.retry_after_s or unanswered == MOST_UNANSWERED_LOOKS:
+                    raise
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, SLOWEST_LOOK_S)
+
+    async def _seen(self, stored: AttemptRecord) -> proof.Outcome:
+        seen = await self._horizon.observe(stored.inner_hash, stored.source, stored.sequence)
+        return proof.decide(_question(stored), seen, Trace(token_contract=self._network.usdc_contract))
+
+    async def _posted_again(self, stored: AttemptRecord) -> AttemptRecord:
+        """The same bytes, some time after the last posting, whoever made that one: nothing else helps an envelope that was lost."""
+        if stored.via != "horizon" or stored.updated_at is None or datetime.now(UTC) - stored.updated_at < POST_AGAIN:
+            return stored
+        async with self._database.transaction(_SYSTEM) as transaction:
+            await attempt_commands.note_submission(transaction, stored.id)
+        await self._horizon.submit_async(stored.envelope)
+        return replace(stored, updated_at=datetime.now(UTC))
 
     async def _is_overdue(self, stored: AttemptRecord) -> bool:
         """By the ledger's clock or, without a ledger to ask, by ours: nothing is decided here but whom to tell."""

@@ -61,6 +61,21 @@ async def test_not_found_is_not_proof(attacked: Installation) -> None:
     assert await attacked.on_chain(payee) == AMOUNT
 
 
+@pytest.mark.slow
+async def test_what_was_lost_is_posted_again_however_often_horizon_fails(attacked: Installation) -> None:
+    """Every third question goes unanswered, so no look is a whole one for long: the same bytes are sent again all the same, in time."""
+    user, payee = await _user_with_money(attacked), await attacked.payee()
+    await attacked.fault(**LOST, account=str(user.public_key), next=1)
+    failing = await attacked.fault("server_error", path=r"^GET /(transactions|accounts|ledgers)", probability=0.3, seed=5)
+    taken = await attacked.accept_withdrawal(user, payee, AMOUNT)
+    await attacked.succeeded(taken)
+    await attacked.heal(failing)
+    (attempt,) = await attacked.attempts_of(taken.operation.id)
+    assert (attempt.state, attempt.submissions > 1) == ("CONFIRMED", True)
+    assert await attacked.on_chain(payee) == AMOUNT
+    await attacked.assert_settled()
+
+
 async def test_new_envelope_only_after_proof_of_death(attacked: Installation) -> None:
     """The payment was lost on its way. Nothing is signed while it might still come; after its time a new one is, and pays."""
     await _dies(attacked, LOST)

@@ -42,14 +42,14 @@ async def test_eighteen_withdrawals_in_bad_weather(install: Install) -> None:
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 async def test_thousand_withdrawals_in_bad_weather(install: Install) -> None:
     await _withdraw(install(), users=40, each=25, kill_every_s=45.0)
 
 
 async def _withdraw(installation: Installation, users: int, each: int, kill_every_s: float) -> None:
     chance = random.Random(20)
-    installation.patience_s = 800.0
+    installation.patience_s = 1_400.0
     installation.settings["WALLET_STOCK"] = str(min(users, 38))
     async with installation.running():
         parties = [await installation.party() for _ in range(users)]
