@@ -7,7 +7,7 @@ import time
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.storage import maintenance
 from offerhub.storage.maintenance import Maintenance
-from offerhub.storage.unit_of_work import Database
+from offerhub.storage.unit_of_work import DATABASE_AWAY, Database
 
 _FRESH_S = 0.5
 
@@ -36,6 +36,13 @@ class Drain:
         because = f": {state.reason}" if state.reason else ""
         message = f"Maintenance{because}. Nothing new is begun; what runs is finished, reads go on. Repeat the request later."
         return DomainError(ErrorCode.MAINTENANCE, message, {"reason": state.reason})
+
+    async def is_draining(self) -> bool | None:
+        """For reports, which are given without a database too: None when nobody can tell."""
+        try:
+            return (await self.state()).draining
+        except DATABASE_AWAY:
+            return None
 
     def forget(self) -> None:
         """Ask again next time: this process has just changed it."""

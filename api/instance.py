@@ -21,18 +21,19 @@ routes = Routes("Instance")
 _DETAILED = Documented("Are the dependencies there?", One[DetailedHealth], also=(503,))
 
 
-@routes.get("/health", Scope.PUBLIC, Documented("Is the process alive?", One[Health]))
+@routes.get("/health", Scope.PUBLIC, Documented("Is the process alive?", One[Health]), limited=False)
 async def get_health() -> Response:
     """Touches no dependency."""
     return ok({"status": "ok"})
 
 
-@routes.get("/health/detailed", Scope.PUBLIC, _DETAILED)
+@routes.get("/health/detailed", Scope.PUBLIC, _DETAILED, limited=False)
 async def get_detailed_health(request: Request) -> Response:
     """503, with the same body, while something that is needed is down."""
     report = await request.app.state.health.read()
     status = 503 if report["status"] == "down" else 200
-    return Answer(status, success(report)).response()
+    draining = await request.app.state.services.drain.is_draining()
+    return Answer(status, success({**report, "draining": draining})).response()
 
 
 @routes.get("/config", Scope.PUBLIC, Documented("How the instance is configured", One[Config]))
@@ -55,6 +56,7 @@ async def get_config(call: CurrentCall) -> Response:
                 "maxMetadataKeys": METADATA_KEYS,
                 "minWithdrawal": format_amount(settings.min_withdrawal_stroops),
             },
+            "draining": await call.services.drain.is_draining(),
             "features": ["single_release_escrow", "crypto_withdrawals", "event_stream", "idempotency"],
         }
     )

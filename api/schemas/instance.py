@@ -34,8 +34,11 @@ class Checks(Shape):
 
 
 class DetailedHealth(Shape):
+    """``draining``: new money is refused for maintenance; null when the database cannot be asked."""
+
     status: State
     checks: Checks
+    draining: bool | None
 
 
 class Limits(Shape):
@@ -53,6 +56,8 @@ class Fees(Shape):
 
 
 class Config(Shape):
+    """``draining`` as in the detailed health."""
+
     version: str
     api_version: Literal["v1"]
     network: Literal["sandbox", "testnet", "mainnet"]
@@ -61,4 +66,5 @@ class Config(Shape):
     escrow_provider: Literal["trustless_work"]
     fees: Fees
     limits: Limits
+    draining: bool | None
     features: list[str]
