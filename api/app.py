@@ -38,6 +38,7 @@ from api.drain import Drain
 from api.health import HealthReport
 from api.middleware import RequestFrame
 from api.openapi import DESCRIPTION, complete
+from api.rate_limit import RateLimits
 from api.routing import ScopedRoute
 from offerhub.reconciliation.on_demand import WalletComparison
 from offerhub.settings import Settings
@@ -75,7 +76,18 @@ def create_services(settings: Settings) -> Services:
     database = Database(settings.database_url, nudges.publish)
     keyring = Keyring(database, settings.offerhub_master_key, live=settings.stellar_network == "mainnet")
     comparison = WalletComparison(settings, database)
-    return Services(settings, database, redis, nudges, Hub(database, redis), keyring, Destinations(settings), comparison, Drain(database))
+    return Services(
+        settings=settings,
+        database=database,
+        redis=redis,
+        nudges=nudges,
+        hub=Hub(database, redis),
+        keyring=keyring,
+        rate_limits=RateLimits(settings),
+        destinations=Destinations(settings),
+        wallet_comparison=comparison,
+        drain=Drain(database),
+    )
 
 
 def create_app(services: Services) -> FastAPI:
@@ -119,6 +131,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await services.destinations.close()
     await services.wallet_comparison.close()
     await services.nudges.close()
+    await services.rate_limits.close()
     await services.redis.aclose()
     await services.database.close()
 

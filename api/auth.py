@@ -1,28 +1,36 @@
-"""Who is calling and what he may do: keys, scopes, and the short memory of keys seen."""
+"""Who is calling and what he may do: keys, tokens, scopes, and the short memory of keys seen."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from offerhub.commands.api_keys import hash_secret
 from offerhub.domain.context import Context
 from offerhub.domain.errors import DomainError, ErrorCode
-from offerhub.storage import api_keys
+from offerhub.domain.scopes import grants
+from offerhub.storage import api_keys, api_tokens
 from offerhub.storage.api_keys import ApiKeyRecord
+from offerhub.storage.api_tokens import TokenRecord
 from offerhub.storage.unit_of_work import Database
+from offerhub.stream.nudges import Nudges
+from offerhub.stream.stopping import told_to_stop
 
 MASTER_ID = "master"
+# The kind of nudge that makes every process read its keys again.
+KEYS_CHANGED = "api_keys"
+# A revocation holds everywhere within this time, nudge or not.
 _FRESH_S = 1.0
 _REMEMBERED = 10_000
-_KEY = re.compile(r"ohk_(live|test)_([0-9a-z]{1,40})_([0-9a-f]{64})", re.ASCII)
+_USE_NOTED_EVERY = timedelta(minutes=1)
+_NUDGE_WAIT_S = 60.0
+_PRESENTED = re.compile(r"ohk_(live|test|tok)_([0-9a-z]{1,40})_([0-9a-f]{64})", re.ASCII)
 
 
 class Scope(StrEnum):
@@ -38,24 +46,66 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """``record`` is None for the master key, which is configuration, not a row."""
+    """``id`` is the key's, also for a token: its idempotency keys, audit entries and limits are the key's.
+
+    ``key`` is None for the master key, which is configuration, not a row.
+    """
 
     id: str
     scopes: tuple[str, ...]
-    record: ApiKeyRecord | None = None
+    key: ApiKeyRecord | None = None
+    token: TokenRecord | None = None
+    secret_hash: str = field(default="", repr=False)
+
+    @property
+    def bound_to(self) -> str | None:
+        """The only user whose events and figures this caller may see."""
+        return self.token.user_id if self.token else None
+
+    @property
+    def counted_as(self) -> str:
+        """Whose requests these are to the rate limits: a token's are its key's, those of a bound token its user's."""
+        return f"{self.id}:{self.bound_to}" if self.bound_to else self.id
 
     def require(self, scope: Scope) -> None:
-        """``admin`` and ``*`` imply everything, ``support`` implies ``read``; ``write`` does not."""
-        granted = set(self.scopes)
-        if scope in (Scope.PUBLIC, Scope.ANY) or granted & {"*", "admin", scope.value}:
-            return
-        if scope is Scope.READ and "support" in granted:
+        if scope in (Scope.PUBLIC, Scope.ANY) or grants(self.scopes, scope.value):
             return
         details = {"requiredScope": scope.value, "currentScopes": list(self.scopes)}
         raise DomainError(ErrorCode.INSUFFICIENT_SCOPE, f"This needs a key with the scope {scope.value}.", details)
 
+    def require_user(self, user_id: str | None) -> None:
+        """Of a token bound to a user: that this is about him. The answer is the same for users that do not exist."""
+        if self.bound_to is not None and user_id != self.bound_to:
+            details = {"userId": self.bound_to, "currentScopes": list(self.scopes)}
+            raise DomainError(ErrorCode.INSUFFICIENT_SCOPE, "This token is bound to one user and shows nothing else.", details)
+
+    def require_key(self) -> None:
+        """Keys and tokens are made by keys: a token that leaked must not be able to outlive itself."""
+        if self.token is not None:
+            details = {"currentScopes": list(self.scopes)}
+            raise DomainError(ErrorCode.INSUFFICIENT_SCOPE, "This needs an API key; a token cannot do it.", details)
+
 
 ANONYMOUS = Caller("anonymous", ())
+
+
+@dataclass(frozen=True)
+class _Credential:
+    """A key, or a token with its key."""
+
+    key: ApiKeyRecord
+    token: TokenRecord | None = None
+
+    def accepts(self, secret_hash: str) -> bool:
+        now = datetime.now(UTC)
+        ends = (self.key.expires_at, self.token.expires_at if self.token else None)
+        if self.key.revoked_at is not None or any(end is not None and end <= now for end in ends):
+            return False
+        right = [self.token.secret_hash if self.token else self.key.secret_hash]
+        previous, until = self.key.previous_secret_hash, self.key.previous_valid_until
+        if self.token is None and previous is not None and until is not None and until > now:
+            right.append(previous)
+        return any(hmac.compare_digest(secret_hash, each) for each in right)
 
 
 class Keyring:
@@ -64,57 +114,77 @@ class Keyring:
     def __init__(self, database: Database, master_key: str, *, live: bool) -> None:
         self._database = database
         self._master_hash = hash_secret(master_key) if master_key else ""
-        self._kind = "live" if live else "test"
-        self._seen: dict[str, tuple[float, ApiKeyRecord | None]] = {}
+        self._kinds = ("live" if live else "test", "tok")
+        self._seen: dict[str, tuple[float, _Credential]] = {}
+        self._changed_at = 0.0
         self._used: set[str] = set()
 
-    async def recognise(self, headers: Mapping[str, str], address: str) -> Caller:
-        """Raises ``UNAUTHORIZED``, ``INVALID_API_KEY`` or ``IP_NOT_ALLOWED``; never says which part of a key is wrong."""
+    async def recognise(self, headers: Mapping[str, str], address: str, *, strangers: bool = True) -> Caller:
+        """Raises ``UNAUTHORIZED``, ``INVALID_API_KEY`` or ``IP_NOT_ALLOWED``; never says which part of a key is wrong.
+
+        Without ``strangers``, only keys that were valid here before are looked up, others are refused unread.
+        """
         presented = _presented(headers)
         if self._master_hash and hmac.compare_digest(hash_secret(presented), self._master_hash):
             return Caller(MASTER_ID, ("admin",))
-        parts = _KEY.fullmatch(presented)
-        record = await self._record(f"key_{parts[2]}") if parts else None
-        # Compared in any case, so that an unknown id takes as long as a wrong secret.
-        expected = record.secret_hash if record else hashlib.sha256(b"").hexdigest()
-        matches = hmac.compare_digest(hash_secret(parts[3] if parts else ""), expected)
-        if parts is None or record is None or not matches or parts[1] != self._kind or not usable(record):
+        parts = _PRESENTED.fullmatch(presented)
+        credential = None
+        if parts is not None and parts[1] in self._kinds:
+            credential_id = f"{'tok' if parts[1] == 'tok' else 'key'}_{parts[2]}"
+            if strangers or credential_id in self._seen:
+                credential = await self._credential(credential_id)
+        secret_hash = hash_secret(parts[3] if parts else "")
+        if credential is None or not credential.accepts(secret_hash):
             raise DomainError(ErrorCode.INVALID_API_KEY, "The API key is not valid, has expired or was revoked.")
-        _check_address(record, address)
-        self._used.add(record.id)
-        return Caller(record.id, tuple(record.scopes), record)
+        key, token = credential.key, credential.token
+        _check_address(key, address)
+        self._used.add(key.id)
+        return Caller(key.id, tuple(token.scopes if token else key.scopes), key, token, secret_hash)
 
     async def still_valid(self, caller: Caller) -> bool:
         """For streams that outlive the look at their key."""
-        if caller.record is None:
+        if caller.key is None:
             return True
-        record = await self._record(caller.id)
-        return record is not None and usable(record)
+        credential = await self._credential(caller.token.id if caller.token else caller.key.id)
+        return credential is not None and credential.accepts(caller.secret_hash)
 
-    def forget(self, key_id: str) -> None:
-        self._seen.pop(key_id, None)
+    def read_again(self) -> None:
+        """Something was revoked or rotated: no row read before now is trusted."""
+        self._changed_at = time.monotonic()
+
+    async def follow(self, nudges: Nudges) -> None:
+        """Until canceled; ``nudges`` must know ``KEYS_CHANGED``. A nudge that is lost costs the second that rows are remembered."""
+        while not told_to_stop():
+            await nudges.wait(KEYS_CHANGED, _NUDGE_WAIT_S)
+            self.read_again()
 
     async def note_use(self) -> None:
         """Write ``last_used_at`` of the keys seen since the last call; called in the background, never by a request."""
         used, self._used = self._used, set()
         if used:
             async with self._database.transaction(Context("system", "keyring")) as transaction:
-                await api_keys.mark_used(transaction, sorted(used))
+                await api_keys.mark_used(transaction, sorted(used), _USE_NOTED_EVERY)
 
-    async def _record(self, key_id: str) -> ApiKeyRecord | None:
-        read_at, record = self._seen.get(key_id, (0.0, None))
-        if time.monotonic() - read_at < _FRESH_S:
-            return record
+    async def _credential(self, credential_id: str) -> _Credential | None:
+        """Only what exists is remembered, so wrong keys cost a look each and no memory."""
+        now = time.monotonic()
+        read_at, credential = self._seen.get(credential_id, (0.0, None))
+        if credential is not None and now - read_at < _FRESH_S and read_at > self._changed_at:
+            return credential
         async with self._database.reading() as transaction:
-            record = await api_keys.get(transaction, key_id)
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        self._seen[key_id] = (time.monotonic(), record)
-        return record
-
-
-def usable(record: ApiKeyRecord) -> bool:
-    return record.revoked_at is None and (record.expires_at is None or record.expires_at > datetime.now(UTC))
+            if credential_id.startswith("tok_"):
+                found = await api_tokens.get(transaction, credential_id)
+                credential = _Credential(found[1], found[0]) if found else None
+            else:
+                key = await api_keys.get(transaction, credential_id)
+                credential = _Credential(key) if key else None
+        self._seen.pop(credential_id, None)
+        if credential is not None:
+            # The order of the dictionary is that of the last look: the first has been idle longest.
+            if len(self._seen) >= _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[credential_id] = (now, credential)
+        return credential
 
 
 def _presented(headers: Mapping[str, str]) -> str:
@@ -132,5 +202,7 @@ def _check_address(record: ApiKeyRecord, address: str) -> None:
         caller = ipaddress.ip_address(address)
     except ValueError:
         caller = None
+    # A server that listens on IPv6 sees IPv4 callers as ::ffff:…
+    caller = getattr(caller, "ipv4_mapped", None) or caller
     if caller is None or not any(caller in ipaddress.ip_network(allowed, strict=False) for allowed in record.allowed_ips):
         raise DomainError(ErrorCode.IP_NOT_ALLOWED, "This key may not be used from this address.", {"address": address})

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from api import problems
 from api.auth import Caller, Keyring
 from api.drain import Drain
+from api.rate_limit import RateLimits
 from offerhub.domain.context import Context
 from offerhub.reconciliation.on_demand import WalletComparison
 from offerhub.settings import Settings
@@ -37,6 +38,7 @@ class Services:
     nudges: Nudges
     hub: Hub
     keyring: Keyring
+    rate_limits: RateLimits
     destinations: Destinations
     wallet_comparison: WalletComparison
     drain: Drain

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from api import problems
 from api.answers import page
-from api.auth import Scope
+from api.auth import Caller, Scope
 from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
@@ -43,14 +43,18 @@ class Start:
     stale: bool = False
 
 
-@routes.get("/events", Scope.READ, Documented("Events, as a stream or a list", Page[Event], media=("text/event-stream",)))
+_EVENTS = Documented("Events, as a stream or a list", Page[Event], media=("text/event-stream",))
+
+
+@routes.get("/events", Scope.READ, _EVENTS, bound_tokens=True)
 async def get_events(call: CurrentCall, request: Request, query: Annotated[EventQuery, Query()]) -> Response:
     """A stream (`text/event-stream`), or with `Accept: application/json` a page, oldest first.
 
     The stream goes on after `Last-Event-ID` or `cursor` (an event id or a time), else it begins now. Its `id` is the event's id.
     `event: stale` comes first when that id is not known, `event: overrun` last when the reader is too slow.
+    A token bound to a user gets that user's events only.
     """
-    wanted = _filter(query)
+    wanted = _filter(query, call.caller)
     as_list = "application/json" in request.headers.get("accept", "")
     resume = query.cursor if as_list else request.headers.get("last-event-id") or query.cursor
     async with call.services.database.reading() as reader:
@@ -131,9 +135,12 @@ def _time(cursor: str) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _filter(query: EventQuery) -> EventFilter:
+def _filter(query: EventQuery, caller: Caller) -> EventFilter:
+    """A token bound to a user sees his events, whatever else it asks for."""
+    if query.user_id is not None:
+        caller.require_user(query.user_id)
     aggregates = tuple(AGGREGATES[name.lower()] for name in listed(query.resource_types))
-    return EventFilter(listed(query.types), aggregates, query.resource_id, query.user_id)
+    return EventFilter(listed(query.types), aggregates, query.resource_id, caller.bound_to or query.user_id)
 
 
 def _event(record: EventRecord) -> bytes:

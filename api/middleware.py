@@ -1,4 +1,4 @@
-"""Around every request: its id, the limit of its body, and the last catch for what nobody expected. Pure ASGI."""
+"""Around every request: its id, the limits of its size, and the last catch for what nobody expected. Pure ASGI."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
@@ -14,6 +15,7 @@ from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.storage.unit_of_work import DATABASE_AWAY, new_id
 from offerhub.telemetry.logs import get_logger
 
+MAX_HEAD_BYTES = 32 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _log = get_logger(__name__)
 
@@ -30,35 +32,50 @@ class RequestFrame:
             return
         headers = Headers(scope=scope)
         sent = headers.get("x-request-id", "")
-        request_id = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
-        scope["request_id"] = request_id
-        started = False
-
-        async def send_framed(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
-
+        scope["request_id"] = sent if _REQUEST_ID.fullmatch(sent) else new_id("req")
+        framed = _Framed(scope, send)
         try:
-            _check_length(headers)
-            await self._app(scope, _limited(receive), send_framed)
-        except DomainError as refusal:
-            if not started:
-                await send_problem(send_framed, refusal, request_id)
-        except DATABASE_AWAY as error:
-            _log.warning("request.database_away", correlation_id=request_id, method=scope["method"], path=scope["path"], error=repr(error))
-            if started:
-                raise
-            await send_problem(
-                send_framed, DomainError(ErrorCode.PROVIDER_UNAVAILABLE, "The database is busy or away; try again."), request_id
-            )
+            _check_size(scope, headers)
+            await self._app(scope, _limited(receive), framed)
+        except ClientDisconnect:
+            # Nobody is there to be answered, and nothing of ours failed.
+            return
         except Exception as error:
-            _log.error("request.failed", correlation_id=request_id, method=scope["method"], path=scope["path"], exc_info=error)
-            if started:
+            refusal = _refusal(error, scope)
+            if framed.started and not isinstance(error, DomainError):
                 raise
-            await send_problem(send_framed, DomainError(ErrorCode.INTERNAL_ERROR, "Something failed on our side."), request_id)
+            if not framed.started:
+                await send_problem(framed, refusal, scope["request_id"])
+
+
+class _Framed:
+    """The way out: adds the headers that every answer has, and remembers that one began."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._scope["request_id"]
+            if "quota" in self._scope:
+                headers.update(self._scope["quota"].headers())
+        await self._send(message)
+
+
+def _refusal(error: Exception, scope: Scope) -> DomainError:
+    """What the caller is told of an error; whatever is not meant for him goes to the log."""
+    if isinstance(error, DomainError):
+        return error
+    facts = {"correlation_id": scope["request_id"], "method": scope["method"], "path": scope["path"]}
+    if isinstance(error, DATABASE_AWAY):
+        _log.warning("request.database_away", **facts, error=repr(error))
+        return DomainError(ErrorCode.PROVIDER_UNAVAILABLE, "The database is busy or away; try again.")
+    _log.error("request.failed", **facts, exc_info=error)
+    return DomainError(ErrorCode.INTERNAL_ERROR, "Something failed on our side.")
 
 
 async def send_problem(send: Send, refusal: DomainError, request_id: str) -> None:
@@ -69,10 +86,20 @@ async def send_problem(send: Send, refusal: DomainError, request_id: str) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-def _check_length(headers: Headers) -> None:
+def _check_size(scope: Scope, headers: Headers) -> None:
+    if (
+        len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(name) + len(value) for name, value in scope["headers"])
+        > MAX_HEAD_BYTES
+    ):
+        raise head_too_large()
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
         raise _too_large()
+
+
+def head_too_large() -> DomainError:
+    message = f"Address and headers may have {MAX_HEAD_BYTES} bytes together."
+    return DomainError(ErrorCode.HEADERS_TOO_LARGE, message, {"maxBytes": MAX_HEAD_BYTES})
 
 
 def _limited(receive: Receive) -> Receive:

@@ -170,6 +170,7 @@ def api_key(record: ApiKeyRecord, *, live: bool) -> dict[str, Any]:
         "allowedIps": record.allowed_ips,
         "expiresAt": iso(record.expires_at),
         "revokedAt": iso(record.revoked_at),
+        "previousValidUntil": iso(record.previous_valid_until),
         "lastUsedAt": iso(record.last_used_at),
         "createdAt": iso(record.created_at),
     }

@@ -33,6 +33,7 @@ _CODES_BY_STATUS: Mapping[int, tuple[ErrorCode, ...]] = {
         *(_C.WITHDRAWAL_DESTINATION_INVALID, _C.LIMIT_EXCEEDED, _C.RESERVE_MISMATCH_AMOUNT),
     ),
     429: (_C.RATE_LIMITED,),
+    431: (_C.HEADERS_TOO_LARGE,),
     500: (_C.INTERNAL_ERROR,),
     502: (_C.PROVIDER_ERROR, _C.STELLAR_NETWORK_ERROR),
     503: (_C.PROVIDER_UNAVAILABLE, _C.MAINTENANCE),
@@ -82,7 +83,7 @@ def headers_of(error: DomainError) -> dict[str, str]:
     """What a status calls for besides the body."""
     status = status_of(error.code)
     if status in (429, 503):
-        return {"Retry-After": str(RETRY_AFTER_S)}
+        return {"Retry-After": str(error.details.get("retryAfterSeconds", RETRY_AFTER_S))}
     return {"WWW-Authenticate": "Bearer"} if status == 401 else {}
 
 

@@ -12,26 +12,43 @@ from fastapi.routing import APIRoute
 
 from api import problems, strict_json
 from api.answers import API_PREFIX
-from api.auth import ANONYMOUS, Scope
+from api.auth import ANONYMOUS, Caller, Scope
 from api.call import Services, describe
 from api.openapi import Documented, responses
-from offerhub.domain.errors import ErrorCode
+from api.rate_limit import Limit
+from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.telemetry import logs
 
 SCOPE_KEY = "x-required-scope"
+BOUND_KEY = "x-user-bound-tokens"
+LIMIT_KEY = "x-rate-limit"
 MONEY_KEY = "x-moves-money"
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = TypeVar("Handler", bound=Endpoint)
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What a request passes before its handler sees it.
+
+    ``bound_tokens`` lets tokens in that are bound to one user: where the path names a ``user_id`` it must be his, and where it does not
+    the handler keeps to ``Caller.bound_to``. ``limit`` is None for what is never refused for being too much. ``moves_money``: it begins
+    a movement of money, which is refused with ``MAINTENANCE`` while the instance is drained.
+    """
+
+    scope: Scope
+    limit: Limit | None = Limit.KEY
+    bound_tokens: bool = False
+    moves_money: bool = False
+
+
+@dataclass(frozen=True)
 class Declared:
     method: str
     path: str
-    scope: Scope
+    gate: Gate
     documented: Documented
     endpoint: Endpoint
-    moves_money: bool
 
 
 @dataclass(frozen=True)
@@ -41,20 +58,23 @@ class Routes:
     tag: str
     declared: list[Declared] = field(default_factory=list)
 
-    def get(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
-        return self._declare("GET", path, scope, documented)
+    def get(
+        self, path: str, scope: Scope, documented: Documented, *, bound_tokens: bool = False, limited: bool = True
+    ) -> Callable[[Handler], Handler]:
+        streams = "text/event-stream" in documented.media
+        limit = Limit.ADDRESS if scope is Scope.PUBLIC else Limit.STREAMS if streams else Limit.KEY
+        return self._declare("GET", path, Gate(Scope(scope), limit if limited else None, bound_tokens), documented)
 
     def post(self, path: str, scope: Scope, documented: Documented, *, moves_money: bool = False) -> Callable[[Handler], Handler]:
-        """``moves_money``: it begins a movement of money, which is refused with ``MAINTENANCE`` while the instance is drained."""
         if moves_money:
             documented = replace(documented, errors=(*documented.errors, ErrorCode.MAINTENANCE))
-        return self._declare("POST", path, scope, documented, moves_money=moves_money)
+        return self._declare("POST", path, Gate(Scope(scope), moves_money=moves_money), documented)
 
     def patch(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
-        return self._declare("PATCH", path, scope, documented)
+        return self._declare("PATCH", path, Gate(Scope(scope)), documented)
 
     def delete(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
-        return self._declare("DELETE", path, scope, documented)
+        return self._declare("DELETE", path, Gate(Scope(scope)), documented)
 
     def add_to(self, app: FastAPI) -> None:
         for route in self.declared:
@@ -69,35 +89,32 @@ class Routes:
                 description=route.endpoint.__doc__,
                 status_code=route.documented.status,
                 response_model=None,
-                responses=responses(route.documented, route.method, public=route.scope is Scope.PUBLIC),
-                openapi_extra=_extra(route),
+                responses=responses(route.documented, route.method, public=route.gate.scope is Scope.PUBLIC),
+                openapi_extra=_extra(route.gate),
             )
 
-    def _declare(
-        self, method: str, path: str, scope: Scope, documented: Documented, *, moves_money: bool = False
-    ) -> Callable[[Handler], Handler]:
+    def _declare(self, method: str, path: str, gate: Gate, documented: Documented) -> Callable[[Handler], Handler]:
         def remember(endpoint: Handler) -> Handler:
-            self.declared.append(Declared(method, path, Scope(scope), documented, endpoint, moves_money))
+            self.declared.append(Declared(method, path, gate, documented, endpoint))
             return endpoint
 
         return remember
 
 
 class ScopedRoute(APIRoute):
-    """Authenticates, checks the declared scope, reads the body strictly, and only then lets FastAPI parse and call the handler."""
+    """Authenticates, counts, checks the declared scope, reads the body strictly, and only then lets FastAPI parse and call the handler."""
 
     def __init__(self, *arguments: Any, openapi_extra: dict[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401 FastAPI's own
         if SCOPE_KEY not in (openapi_extra or {}):
             raise TypeError("a route must declare its scope")
-        self._scope = Scope((openapi_extra or {})[SCOPE_KEY])
-        self._moves_money = bool((openapi_extra or {}).get(MONEY_KEY))
+        self.gate = _gate(openapi_extra or {})
         super().__init__(*arguments, openapi_extra=openapi_extra, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def authenticated(request: Request) -> Response:
-            await _admit(request, self._scope, moves_money=self._moves_money)
+            await _admit(request, self.gate)
             with logs.bound(correlation_id=request.scope["request_id"]):
                 try:
                     return await handle(request)
@@ -107,27 +124,65 @@ class ScopedRoute(APIRoute):
         return authenticated
 
 
-async def _admit(request: Request, scope: Scope, *, moves_money: bool) -> None:
+async def _admit(request: Request, gate: Gate) -> None:
     strict_json.check_address(request.scope["path"], request.scope["query_string"])
     services: Services = request.app.state.services
-    caller = ANONYMOUS
-    if scope is not Scope.PUBLIC:
-        address = request.client.host if request.client else ""
-        caller = await services.keyring.recognise(request.headers, address)
-        caller.require(scope)
+    caller = await _caller(request, services, gate)
     body = b""
     if request.method != "GET":
         body = await request.body()
         if body.strip():
             # Where Starlette keeps a parsed body: FastAPI finds it there instead of parsing again.
             request._json = strict_json.read(body, request.headers.get("content-type"))  # noqa: SLF001
-    request.scope["call"] = describe(request, services, caller, body, moves_money=moves_money)
+    request.scope["call"] = describe(request, services, caller, body, moves_money=gate.moves_money)
 
 
-def _extra(route: Declared) -> dict[str, Any]:
-    security: Sequence[dict[str, list[str]]] = () if route.scope is Scope.PUBLIC else ({"bearer": []}, {"apiKey": []})
-    money = {MONEY_KEY: True} if route.moves_money else {}
-    return {SCOPE_KEY: route.scope.value, "security": list(security), **money}
+async def _caller(request: Request, services: Services, gate: Gate) -> Caller:
+    """Who it is, counted, and allowed here. What has no valid key counts for its address; over that address's limit, only keys that are
+    known already are looked up, so that somebody's wrong keys do not lock out the right ones beside him.
+    """
+    limits, address = services.rate_limits, request.client.host if request.client else ""
+    if gate.scope is Scope.PUBLIC:
+        if gate.limit is not None:
+            await limits.check(gate.limit, address)
+        return ANONYMOUS
+    try:
+        strangers = not limits.exhausted(Limit.ADDRESS, address)
+        caller = await services.keyring.recognise(request.headers, address, strangers=strangers)
+    except DomainError:
+        await limits.check(Limit.ADDRESS, address)
+        raise
+    await _count(request, services, gate, caller)
+    caller.require(gate.scope)
+    if not gate.bound_tokens:
+        caller.require_user(None)
+    elif "user_id" in request.path_params:
+        caller.require_user(request.path_params["user_id"])
+    return caller
+
+
+async def _count(request: Request, services: Services, gate: Gate, caller: Caller) -> None:
+    if gate.limit is None:
+        return
+    as_list = gate.limit is Limit.STREAMS and "application/json" in request.headers.get("accept", "")
+    quota = await services.rate_limits.take(Limit.KEY if as_list else gate.limit, caller.counted_as)
+    if quota is not None:
+        # Every answer from here on shows it, refusals included: the request's frame adds the headers.
+        request.scope["quota"] = quota
+        quota.check()
+
+
+def _extra(gate: Gate) -> dict[str, Any]:
+    """The gate as the document shows it, and as ``_gate`` reads it back."""
+    security: Sequence[dict[str, list[str]]] = () if gate.scope is Scope.PUBLIC else ({"bearer": []}, {"apiKey": []})
+    limit = gate.limit.value if gate.limit else None
+    shown = {SCOPE_KEY: gate.scope.value, LIMIT_KEY: limit, BOUND_KEY: gate.bound_tokens, MONEY_KEY: gate.moves_money}
+    return {**shown, "security": list(security)}
+
+
+def _gate(extra: dict[str, Any]) -> Gate:
+    limit = Limit(extra[LIMIT_KEY]) if extra[LIMIT_KEY] else None
+    return Gate(Scope(extra[SCOPE_KEY]), limit, extra[BOUND_KEY], extra[MONEY_KEY])
 
 
 def _camel(name: str) -> str:

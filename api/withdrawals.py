@@ -12,6 +12,7 @@ from api.auth import Scope
 from api.call import CurrentCall
 from api.following import WITHDRAWAL, Command, follow, run_operation
 from api.openapi import Documented
+from api.rate_limit import Limit
 from api.routing import Routes
 from api.schemas.answers import Page
 from api.schemas.withdrawals import BareWithdrawal, CreateWithdrawalBody, Withdrawal, WithdrawalQuery, WithdrawalWithOperation
@@ -40,6 +41,7 @@ async def create_withdrawal(call: CurrentCall, body: CreateWithdrawalBody) -> Re
     kept = await idempotency.kept(call)
     if kept is not None:
         return (await follow(call, kept, WITHDRAWAL, 201)).response()
+    await call.services.rate_limits.check(Limit.WITHDRAWALS, body.user_id)
     destination = await call.services.destinations.look_at(body.destination_ref)
 
     async def accept(transaction: Transaction) -> AcceptedWithdrawal:

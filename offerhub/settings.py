@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from offerhub.domain.errors import DomainError
@@ -80,10 +81,24 @@ class Settings(BaseSettings):
     # Whether events may be sent to addresses that are not public, and without TLS; empty: on the sandbox only.
     webhook_allow_private_targets: Literal["", "true", "false"] = ""
     marketplace_id: str = "default"
-    # Addresses whose X-Forwarded-For says who is calling; without any, the connection's own address counts.
+    # Addresses and networks whose X-Forwarded-For says who is calling; without any, the connection's own address counts.
     trusted_proxies: str = ""
+    # Requests per minute, 0 for no limit: of an API key; of an address without a valid key; event streams opened with a key;
+    # withdrawals of one user.
+    rate_limit_key_per_minute: int = Field(default=100, ge=0)
+    rate_limit_address_per_minute: int = Field(default=100, ge=0)
+    rate_limit_streams_per_minute: int = Field(default=100, ge=0)
+    rate_limit_withdrawals_per_minute: int = Field(default=5, ge=0)
     log_level: str = "INFO"
     log_format: Literal["json", "console"] = "json"
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        """Whoever is named here may say any address, so everybody (``*``) cannot be."""
+        for network in filter(None, (part.strip() for part in value.split(","))):
+            ip_network(network)
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Settings:

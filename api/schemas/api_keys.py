@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from api.schemas.fields import Body, Shape, Time, Title, no_null
+from api.schemas.fields import Body, Id, Shape, Time, Title, no_null
 
 KeyScope = Literal["read", "write", "support", "admin", "*"]
+MAX_OVERLAP_SECONDS = 7 * 24 * 3600
+TOKEN_SECONDS = 900
+MAX_TOKEN_SECONDS = 24 * 3600
 
 
 def _check_network(value: str) -> str:
@@ -36,8 +39,25 @@ class CreateApiKeyBody(Body):
     allowed_ips: Annotated[list[Network], Field(max_length=50), no_null([])] = Field(default_factory=list)
 
 
+class RotateBody(Body):
+    """How long the old secret is still accepted; 0 after a leak. There is no default, as either would surprise somebody."""
+
+    overlap_seconds: int = Field(ge=0, le=MAX_OVERLAP_SECONDS)
+
+
+class CreateTokenBody(Body):
+    """Without ``scopes`` the token has those of its key; with ``userId`` it can only read."""
+
+    scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=5)] | None = None
+    user_id: Id | None = None
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TOKEN_SECONDS), no_null(TOKEN_SECONDS)] = TOKEN_SECONDS
+
+
 class ApiKey(Shape):
-    """``masked`` is what can be shown of a key: never the secret."""
+    """``masked`` is what can be shown of a key: never the secret. The secret before the last is accepted until ``previousValidUntil``.
+
+    ``lastUsedAt`` is right to the minute.
+    """
 
     id: str
     name: str
@@ -46,6 +66,7 @@ class ApiKey(Shape):
     allowed_ips: list[str]
     expires_at: Time | None
     revoked_at: Time | None
+    previous_valid_until: Time | None
     last_used_at: Time | None
     created_at: Time | None
 
@@ -56,11 +77,24 @@ class NewApiKey(ApiKey):
     api_key: str | None
 
 
+class NewToken(Shape):
+    """``token`` is shown once; a replay of the request answers null, as it is stored nowhere."""
+
+    id: str
+    key_id: str
+    scopes: list[str]
+    user_id: str | None
+    expires_at: Time
+    token: str | None
+
+
 class Me(Shape):
-    """``id`` is ``master`` for the master key."""
+    """``id`` is ``master`` for the master key. Of a token it is the key's; ``expiresAt``, ``tokenId`` and ``userId`` are the token's."""
 
     id: str
     name: str
     scopes: list[str]
     expires_at: Time | None
+    token_id: str | None
+    user_id: str | None
     marketplace_id: str

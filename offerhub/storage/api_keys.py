@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 
 from offerhub.storage.unit_of_work import Transaction
 
-_COLUMNS = "id, name, secret_hash, scopes, allowed_ips, expires_at, revoked_at, last_used_at, created_at"
+COLUMNS = (
+    "k.id, k.name, k.secret_hash, k.previous_secret_hash, k.previous_valid_until, k.scopes, k.allowed_ips, "
+    "k.expires_at, k.revoked_at, k.last_used_at, k.created_at"
+)
 _INSERT = text(
     """
     INSERT INTO api_keys (id, name, secret_hash, scopes, allowed_ips, expires_at, created_at)
     VALUES (:id, :name, :secret_hash, :scopes, :allowed_ips, :expires_at, :now)
     """
 )
-_GET = text(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :id")  # noqa: S608
-_LIST = text(f"SELECT {_COLUMNS} FROM api_keys WHERE CAST(:cursor AS text) IS NULL OR id < :cursor ORDER BY id DESC LIMIT :limit")  # noqa: S608
+_GET = text(f"SELECT {COLUMNS} FROM api_keys k WHERE k.id = :id")  # noqa: S608
+_LOCK = text(f"SELECT {COLUMNS} FROM api_keys k WHERE k.id = :id FOR UPDATE")  # noqa: S608
+_LIST = text(
+    f"SELECT {COLUMNS} FROM api_keys k WHERE CAST(:cursor AS text) IS NULL OR k.id < :cursor ORDER BY k.id DESC LIMIT :limit"  # noqa: S608
+)
 _REVOKE = text("UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
-_USED = text("UPDATE api_keys SET last_used_at = :now WHERE id = ANY(:ids)")
+_ROTATE = text(
+    """
+    UPDATE api_keys
+    SET previous_secret_hash = secret_hash, previous_valid_until = :previous_valid_until, secret_hash = :secret_hash
+    WHERE id = :id
+    """
+)
+# A row that another process is writing needs no second time stamp.
+_USED = text(
+    """
+    UPDATE api_keys SET last_used_at = :now WHERE id IN (
+        SELECT id FROM api_keys WHERE id = ANY(:ids) AND (last_used_at IS NULL OR last_used_at <= :noted_before)
+        FOR NO KEY UPDATE SKIP LOCKED)
+    """
+)
 
 
 @dataclass(frozen=True)
 class ApiKeyRecord:
+    """``previous_secret_hash`` is accepted until ``previous_valid_until``."""
+
     id: str
     name: str
     secret_hash: str = field(repr=False)
@@ -33,6 +55,8 @@ class ApiKeyRecord:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     created_at: datetime | None = None
+    previous_secret_hash: str | None = field(default=None, repr=False)
+    previous_valid_until: datetime | None = None
 
 
 async def insert(transaction: Transaction, key: ApiKeyRecord) -> None:
@@ -45,6 +69,12 @@ async def get(transaction: Transaction, key_id: str) -> ApiKeyRecord | None:
     return ApiKeyRecord(**row) if row else None
 
 
+async def lock(transaction: Transaction, key_id: str) -> ApiKeyRecord | None:
+    """Until the transaction ends nobody else changes the key or makes a token with it."""
+    row = await transaction.first(_LOCK, id=key_id)
+    return ApiKeyRecord(**row) if row else None
+
+
 async def page(transaction: Transaction, cursor: str | None, limit: int) -> list[ApiKeyRecord]:
     return [ApiKeyRecord(**row) for row in await transaction.rows(_LIST, cursor=cursor, limit=limit)]
 
@@ -53,5 +83,10 @@ async def revoke(transaction: Transaction, key_id: str) -> bool:
     return await transaction.run(_REVOKE, id=key_id, now=transaction.now) == 1
 
 
-async def mark_used(transaction: Transaction, key_ids: list[str]) -> None:
-    await transaction.run(_USED, ids=key_ids, now=transaction.now)
+async def rotate(transaction: Transaction, key_id: str, secret_hash: str, previous_valid_until: datetime) -> None:
+    await transaction.run(_ROTATE, id=key_id, secret_hash=secret_hash, previous_valid_until=previous_valid_until)
+
+
+async def mark_used(transaction: Transaction, key_ids: list[str], at_most_every: timedelta) -> None:
+    """Keys marked within ``at_most_every``, by whatever process, are left alone."""
+    await transaction.run(_USED, ids=key_ids, now=transaction.now, noted_before=transaction.now - at_most_every)

@@ -25,6 +25,7 @@ from offerhub.stream.relay import Relay
 from offerhub.telemetry import logs
 from tests.integration.commands.market import Market
 
+NO_LIMITS = {f"rate_limit_{counted}_per_minute": 0 for counted in ("key", "address", "streams", "withdrawals")}
 MASTER = "master-" + secrets.token_hex(16)
 WEBHOOK_KEY = base64.b64encode(secrets.token_bytes(32)).decode()
 logs.configure("WARNING", "json")
@@ -47,6 +48,7 @@ def settings(postgres_url: str, redis_url: str, **more: Any) -> Settings:
         "offerhub_master_key": MASTER,
         "webhook_encryption_key": WEBHOOK_KEY,
         "platform_fee_bps": 250,
+        **NO_LIMITS,
     }
     return Settings(**{**values, **more})
 

@@ -18,7 +18,7 @@ from offerhub.domain.errors import DomainError
 from tests.integration.api.conftest import MASTER, Api, serving, settings
 
 DECLARED = [route for resource in _RESOURCES for route in resource.routes.declared]
-CLOSED = [route for route in DECLARED if route.scope is not Scope.PUBLIC]
+CLOSED = [route for route in DECLARED if route.gate.scope is not Scope.PUBLIC]
 GRANTS = {
     Scope.ANY: {"read", "write", "support", "admin", "*"},
     Scope.READ: {"read", "support", "admin", "*"},
@@ -46,7 +46,7 @@ def test_a_route_without_a_scope_does_not_import() -> None:
 
 
 def test_only_health_and_config_are_public() -> None:
-    public = {route.path for route in DECLARED if route.scope is Scope.PUBLIC}
+    public = {route.path for route in DECLARED if route.gate.scope is Scope.PUBLIC}
     assert public == {"/health", "/health/detailed", "/config"}
 
 
@@ -72,11 +72,11 @@ async def test_each_scope_opens_exactly_its_routes(api: Api, scope: str) -> None
     async with api.acting(await api.key(scope)) as client:
         for route in CLOSED:
             answer = await asked(client, route)
-            allowed = scope in GRANTS[route.scope]
+            allowed = scope in GRANTS[route.gate.scope]
             assert (code_of(answer) != "INSUFFICIENT_SCOPE") == allowed, f"{route.method} {route.path}"
             if not allowed:
                 details = answer.json()["error"]["details"]
-                assert (answer.status_code, details) == (403, {"requiredScope": route.scope.value, "currentScopes": [scope]})
+                assert (answer.status_code, details) == (403, {"requiredScope": route.gate.scope.value, "currentScopes": [scope]})
             else:
                 assert answer.status_code < 500, f"{route.method} {route.path}: {answer.text}"
 

@@ -17,7 +17,7 @@ from tests.integration.api.test_operations import NOW, reserved
 from tests.integration.api.test_orders import created, parties, wish
 
 CHANGING = [route for resource in _RESOURCES for route in resource.routes.declared if route.method != "GET"]
-MONEY = [route for route in CHANGING if route.moves_money]
+MONEY = [route for route in CHANGING if route.gate.moves_money]
 # Whoever adds a route that changes something decides here, or by declaring ``moves_money``, what a drain means for it.
 MOVES_NO_MONEY = {
     "POST /users": "a user without money",
@@ -59,7 +59,7 @@ async def drained(api: Api, *, on: bool, reason: str = "new disks") -> dict[str,
 
 
 def test_every_route_that_changes_something_says_whether_it_moves_money() -> None:
-    assert {name(route) for route in CHANGING if not route.moves_money} == set(MOVES_NO_MONEY)
+    assert {name(route) for route in CHANGING if not route.gate.moves_money} == set(MOVES_NO_MONEY)
 
 
 async def test_every_money_moving_route_is_refused_and_says_so_in_the_document(api: Api) -> None:
