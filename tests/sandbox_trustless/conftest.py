@@ -11,6 +11,7 @@ from stellar_sdk import TransactionEnvelope
 
 from sandbox.trustless import identity
 from sandbox.trustless.index import EscrowIndex
+from sandbox.trustless.request_limit import RequestLimit
 from sandbox.trustless.router import build_router
 from tests.sandbox_trustless.memory_ledger import MemoryLedger
 from tests.sandbox_trustless.memory_world import (
@@ -101,7 +102,7 @@ class Service:
 
 def application(ledger: MemoryLedger, home: Path, requests_per_minute: int = 0) -> FastAPI:
     app = FastAPI()
-    app.include_router(build_router(ledger, requests_per_minute, EscrowIndex(home)), prefix="/trustless-work")
+    app.include_router(build_router(ledger, RequestLimit(requests_per_minute), EscrowIndex(home)), prefix="/trustless-work")
     return app
 
 

@@ -18,6 +18,7 @@ def test_a_window_admits_its_number_and_then_says_how_long_to_wait() -> None:
     assert limit.retry_after_s("a") == 1
     now[0] += 0.5
     assert limit.retry_after_s("a") is None
+    assert (limit.admitted, limit.refused) == (4, 2)
 
 
 def test_zero_switches_the_limit_off() -> None:
