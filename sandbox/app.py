@@ -30,6 +30,7 @@ from sandbox.ledger.ledger import Ledger
 from sandbox.rpc.routes import PATH as RPC_PATH
 from sandbox.rpc.routes import rpc_routes
 from sandbox.trustless.index import EscrowIndex
+from sandbox.trustless.request_limit import RequestLimit
 from sandbox.trustless.router import build_router
 
 
@@ -55,9 +56,9 @@ def build_app(ledger: Ledger, home: Path, trustless_requests_per_minute: int) ->
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     for status in (404, 405):
         app.add_exception_handler(status, _no_route)
-    dispenser = Dispenser(ledger)
-    app.include_router(build_router(ledger, trustless_requests_per_minute, index, index_lag_s), prefix="/trustless-work")
-    app.router.routes.extend(control_routes(ledger, dispenser))
+    dispenser, limit = Dispenser(ledger), RequestLimit(trustless_requests_per_minute)
+    app.include_router(build_router(ledger, limit, index, index_lag_s), prefix="/trustless-work")
+    app.router.routes.extend(control_routes(ledger, dispenser, limit))
     app.router.routes.extend(fault_routes(board))
     app.router.routes.extend(rpc_routes(ledger))
     app.router.routes.extend(horizon_routes(ledger, dispenser, ReadFaults(board, ledger)))

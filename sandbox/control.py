@@ -17,6 +17,7 @@ from sandbox.ledger.encoding import parse_amount, time_text
 from sandbox.ledger.ledger import Ledger
 from sandbox.rpc.routes import PATH as RPC_PATH
 from sandbox.trustless import identity
+from sandbox.trustless.request_limit import RequestLimit
 
 MAX_CLOSED_AT_ONCE = 1_000
 MAX_INTERVAL_S = 3_600
@@ -26,8 +27,8 @@ class _Refused(Exception):
     pass
 
 
-def control_routes(ledger: Ledger, dispenser: Dispenser) -> list[Route]:
-    control = _Control(ledger, dispenser)
+def control_routes(ledger: Ledger, dispenser: Dispenser, limit: RequestLimit) -> list[Route]:
+    control = _Control(ledger, dispenser, limit)
     return [
         Route("/control/faucet", control.faucet, methods=["POST"]),
         Route("/control/ledger", control.set_ledger, methods=["POST"]),
@@ -39,9 +40,10 @@ def control_routes(ledger: Ledger, dispenser: Dispenser) -> list[Route]:
 
 
 class _Control:
-    def __init__(self, ledger: Ledger, dispenser: Dispenser) -> None:
+    def __init__(self, ledger: Ledger, dispenser: Dispenser, limit: RequestLimit) -> None:
         self._ledger = ledger
         self._dispenser = dispenser
+        self._limit = limit
 
     async def faucet(self, request: Request) -> Response:
         """Pay sandbox USDC from its issuer; answers when the ledger has closed."""
@@ -102,6 +104,7 @@ class _Control:
     async def state(self, _request: Request) -> Response:
         passphrase = self._ledger.network_passphrase
         usdc = usdc_asset(passphrase)
+        requests = {"admitted": self._limit.admitted, "refused": self._limit.refused}
         return _answer(
             {
                 "networkPassphrase": passphrase,
@@ -111,7 +114,7 @@ class _Control:
                 "friendbot": friendbot_keypair(passphrase).public_key,
                 "usdc": {"code": usdc.code, "issuer": usdc.issuer, "contract": usdc.contract_id(passphrase)},
                 "rpcUrl": RPC_PATH,
-                "trustlessWork": {"url": "/trustless-work", **identity(passphrase)},
+                "trustlessWork": {"url": "/trustless-work", "requests": requests, **identity(passphrase)},
             }
         )
 

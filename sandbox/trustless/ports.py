@@ -4,9 +4,10 @@ The ledger engineer's side of the seam, in one place::
 
     from sandbox.trustless import fee_account_keypair, identity
     from sandbox.trustless.index import EscrowIndex
+    from sandbox.trustless.request_limit import RequestLimit
     from sandbox.trustless.router import build_router
 
-    app.include_router(build_router(ledger, 50, EscrowIndex(Path("DIR"))), prefix="/trustless-work")
+    app.include_router(build_router(ledger, RequestLimit(50), EscrowIndex(Path("DIR"))), prefix="/trustless-work")
 
 ``ledger`` is any object with the members of ``Ledger`` below. The index keeps its ``trustless.sqlite3`` in an existing
 directory. Genesis must create ``fee_account_keypair(passphrase)`` and its USDC trustline.

@@ -13,17 +13,24 @@ WINDOW_S = 60
 
 
 class RequestLimit:
-    """Counts in real time, not ledger time; a limit of 0 admits everything."""
+    """Counts in real time, not ledger time; a limit of 0 admits everything. ``admitted`` and ``refused`` say how often since the start."""
 
     def __init__(self, requests_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = requests_per_minute
         self._clock = clock
         self._windows: dict[str, tuple[float, int]] = {}
+        self.admitted = self.refused = 0
 
     def retry_after_s(self, client: str) -> int | None:
         """Count one request; None when it is admitted, else the seconds until the next one will be."""
-        if self._limit == 0:
-            return None
+        wait_s = self._wait_s(client) if self._limit else None
+        if wait_s is None:
+            self.admitted += 1
+        else:
+            self.refused += 1
+        return wait_s
+
+    def _wait_s(self, client: str) -> int | None:
         now = self._clock()
         ends_at, count = self._windows.get(client, (0.0, 0))
         if now >= ends_at:

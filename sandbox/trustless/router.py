@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 B = TypeVar("B", bound=Body)
 
 
-def build_router(ledger: Ledger, requests_per_minute: int, index: EscrowIndex, lag_s: IndexLag = no_lag) -> APIRouter:
+def build_router(ledger: Ledger, limit: RequestLimit, index: EscrowIndex, lag_s: IndexLag = no_lag) -> APIRouter:
     """The API over one ledger and one index; ``lag_s`` says how much later a submission shows up in that index."""
-    router = APIRouter(route_class=_guarded_route(api_key(ledger.network_passphrase), RequestLimit(requests_per_minute)))
+    router = APIRouter(route_class=_guarded_route(api_key(ledger.network_passphrase), limit))
     _add_single_release(router, SingleReleaseBuilder(ledger, index))
     _add_multi_release(router, MultiReleaseBuilder(ledger, index))
     _add_submission(router, Submission(ledger, index, lag_s))
