@@ -29,6 +29,9 @@ MOVES_NO_MONEY = {
     "DELETE /maintenance/drain": "is the drain",
     "POST /auth/api-keys": "keys",
     "DELETE /auth/api-keys/{key_id}": "keys",
+    "POST /auth/api-keys/{key_id}/rotate": "keys",
+    "POST /auth/api-keys/{key_id}/token": "keys",
+    "POST /auth/token": "keys",
 }
 
 
@@ -100,8 +103,8 @@ async def test_what_runs_is_finished_and_what_is_known_is_answered(api: Api) -> 
 
 async def test_another_process_knows_within_a_second_and_a_new_one_at_once(api: Api, postgres_url: str, redis_url: str) -> None:
     async def elsewhere() -> httpx.Response:
-        async with serving(create_services(settings(postgres_url, redis_url))) as url:
-            return await httpx.AsyncClient(trust_env=False).get(f"{url}/config")
+        async with serving(create_services(settings(postgres_url, redis_url))) as url, httpx.AsyncClient(trust_env=False) as client:
+            return await client.get(f"{url}/config")
 
     async with (
         serving(create_services(settings(postgres_url, redis_url))) as url,
