@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from api import (
     api_keys,
+    audit,
     deposits,
     escrow,
     events,
@@ -62,6 +63,7 @@ _RESOURCES = (
     withdrawals,
     reconciliation,
     maintenance,
+    audit,
     events,
 )
 # Swagger UI's own files, served from here: the page works where there is no internet.
