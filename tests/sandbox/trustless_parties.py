@@ -12,6 +12,8 @@ from tests.sandbox.network import Network
 
 SINGLE = "/trustless-work/escrow/single-release"
 DEPLOY = "/trustless-work/deployer/single-release"
+MULTI = "/trustless-work/escrow/multi-release"
+DEPLOY_MULTI = "/trustless-work/deployer/multi-release"
 SEND = "/trustless-work/helper/send-transaction"
 
 
@@ -48,6 +50,16 @@ class Parties:
             "trustline": {"address": self.network.usdc.issuer, "symbol": "USDC"},
         }
 
+    def multi_deploy_body(self) -> dict[str, object]:
+        """The same terms in two milestones, both of them the seller's."""
+        body = self.deploy_body()
+        roles = body["roles"]
+        assert isinstance(roles, dict)
+        seller = roles.pop("receiver")
+        del body["amount"]
+        amounts = {"sketch": 60, "final": 40}
+        return body | {"milestones": [{"description": each, "amount": amounts[each], "receiver": seller} for each in amounts]}
+
     def build(self, path: str, body: dict[str, object]) -> str:
         answer = self.post(path, body)
         assert answer.is_success, answer.text
@@ -60,7 +72,17 @@ class Parties:
         return envelope
 
     def deploy(self) -> str:
-        answer = self.send(self.sign(self.build(DEPLOY, self.deploy_body()), self.platform))
+        return self._deployed(self.build(DEPLOY, self.deploy_body()))
+
+    def deploy_multi(self) -> str:
+        return self._deployed(self.build(DEPLOY_MULTI, self.multi_deploy_body()))
+
+    def call_multi(self, name: str, contract_id: str, signer: Keypair, /, **body: object) -> dict[str, Any]:
+        unsigned = self.build(f"{MULTI}/{name}", {"contractId": contract_id, **body})
+        return self.network.submit(self.sign(unsigned, signer))
+
+    def _deployed(self, unsigned_xdr: str) -> str:
+        answer = self.send(self.sign(unsigned_xdr, self.platform))
         assert answer.json()["status"] == "SUCCESS", answer.text
         return str(answer.json()["contractId"])
 

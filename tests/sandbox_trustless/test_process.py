@@ -72,8 +72,17 @@ def test_a_disputed_escrow_goes_back_to_the_buyer_less_the_fees(parties: Parties
     step(parties, "fund-escrow", contract_id, buyer, signer=buyer.public_key, amount=100)
     step(parties, "dispute-escrow", contract_id, buyer, signer=buyer.public_key)
     shares = [{"address": buyer.public_key, "amount": 100}]
-    step(parties, "resolve-dispute", contract_id, platform, disputeResolver=platform.public_key, distributions=shares)
+    resolved = step(parties, "resolve-dispute", contract_id, platform, disputeResolver=platform.public_key, distributions=shares)
+    assert changes(network, resolved["hash"]) == [
+        (contract_id, network.trustless["feeAddress"], "0.3000000"),
+        (contract_id, platform.public_key, "5.0000000"),
+        (contract_id, buyer.public_key, "94.7000000"),
+    ]
     assert network.balance(buyer, network.usdc) == "245.2000000"
+    update = network.http.put("/trustless-work/indexer/update-from-txhash", json={"txHash": resolved["hash"]})
+    assert update.json()["status"] == "SUCCESS", update.text
+    (document,) = parties.indexed(contract_id)
+    assert (document["balance"], document["flags"]) == (0, {"disputed": False, "released": False, "resolved": True})
     balances = network.http.get("/trustless-work/helper/get-multiple-escrow-balance", params={"addresses[]": contract_id})
     assert balances.json() == [{"address": contract_id, "balance": 0}]
 
