@@ -26,6 +26,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.books import BookActivities
 from activities.chain import ChainActivities
+from activities.delivery import DeliveryActivities, DeliveryTools
 from activities.deposits import DepositActivities
 from activities.envelope_check import EnvelopeCheck
 from activities.escrow import EscrowActivities
@@ -38,6 +39,7 @@ from activities.schedules import schedule_reconciliation
 from activities.signing import SigningActivities, StockTarget
 from activities.temporal_server import connect
 from activities.wallets import WalletActivities
+from activities.webhook_workflows import look_at_all_endpoints
 from activities.withdrawals import WithdrawalActivities
 from offerhub.custody.errors import CustodyError
 from offerhub.custody.keys import LocalKeyEncryption
@@ -58,9 +60,12 @@ from offerhub.stellar.contract_rpc import ContractRpc
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork, network_of
 from offerhub.storage.unit_of_work import EVENTS_WRITTEN, MESSAGES_WRITTEN, Database
+from offerhub.stream.hub import Hub
 from offerhub.stream.nudges import Nudges
 from offerhub.stream.relay import Relay
 from offerhub.stream.sealer import Sealer
+from offerhub.stream.webhook_secrets import WebhookKeyError, WebhookSecrets
+from offerhub.stream.webhook_sending import WebhookSender
 from offerhub.telemetry.logs import configure, get_logger
 from workflows.deposits import DepositsWorkflow
 from workflows.escrow_funding import EscrowFundingWorkflow
@@ -68,6 +73,7 @@ from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.release import ReleaseWorkflow
 from workflows.wallet_stock import WalletStockWorkflow
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
 
 # Most of the work is small reads and writes, which uvloop does with less CPU than asyncio's own loop.
@@ -78,7 +84,7 @@ else:
 
 WORKFLOWS = [
     *(OrderWorkflow, EscrowFundingWorkflow, ReleaseWorkflow, WithdrawalWorkflow),
-    *(WalletStockWorkflow, DepositsWorkflow, ReconciliationWorkflow),
+    *(WalletStockWorkflow, DepositsWorkflow, ReconciliationWorkflow, WebhookDeliveryWorkflow),
 ]
 # The workflow's own module is still reloaded and checked; our pure modules need not be.
 PASSED_THROUGH = ("offerhub", "workflows")
@@ -101,6 +107,7 @@ class Adapters:
     horizon: Horizon
     rpc: ContractRpc
     check: EnvelopeCheck
+    hub: Hub
 
     async def close(self) -> None:
         await self.nudges.close()
@@ -118,7 +125,7 @@ def build_adapters(settings: Settings) -> Adapters:
     check = EnvelopeCheck(network, horizon, settings.max_fee_stroops)
     database = Database(settings.database_url, nudges.publish, pool_size=20)
     rpc = ContractRpc(settings.stellar_rpc_url, network, http)
-    return Adapters(settings, http, redis, nudges, database, network, horizon, rpc, check)
+    return Adapters(settings, http, redis, nudges, database, network, horizon, rpc, check, Hub(database, redis))
 
 
 def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callable[..., Any]]]:
@@ -139,6 +146,7 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
         runs = ReconciliationActivities(database, _reconciler(adapters))
         streams: list[Callable[..., Any]] = [deposits.open_payments_cursor, deposits.follow_payments, deposits.accept_payments_gap]
         streams += [runs.begin_reconciliation, runs.reconcile_page, runs.finish_reconciliation]
+        streams += [DeliveryActivities(_delivery_tools(adapters)).deliver_webhooks]
         return STREAMS_QUEUE, streams
     books = BookActivities(database)
     chain = ChainActivities(database, adapters.horizon, adapters.network)
@@ -158,6 +166,15 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
     withdrawals = WithdrawalActivities(database)
     activities += [withdrawals.begin_withdrawal, withdrawals.book_withdrawal, withdrawals.refuse_withdrawal]
     return ORDERS_QUEUE, activities
+
+
+def _delivery_tools(adapters: Adapters) -> DeliveryTools:
+    settings = adapters.settings
+    try:
+        secrets = WebhookSecrets(settings.webhook_encryption_key)
+    except WebhookKeyError as error:
+        sys.exit(f"configuration: {error}")
+    return DeliveryTools(adapters.database, adapters.hub, secrets, WebhookSender(allow_private=settings.allows_private_webhooks))
 
 
 def _reconciler(adapters: Adapters) -> Reconciler:
@@ -220,7 +237,7 @@ async def _serve_role(role: str, client: Client, adapters: Adapters, stop: async
     stopping = asyncio.create_task(stop.wait())
     tasks = [asyncio.create_task(worker.run()), *(asyncio.create_task(work) for work in _beside(role, client, adapters))]
     try:
-        await _start_singletons(role, client, timedelta(minutes=adapters.settings.reconciliation_minutes))
+        await _start_singletons(role, client, adapters)
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:
             task.result()
@@ -238,16 +255,17 @@ def _beside(role: str, client: Client, adapters: Adapters) -> list[Coroutine[Any
         dispatcher = Dispatcher(adapters.database, client, adapters.nudges, adapters.settings.outbox_background_per_second)
         return [dispatcher.run(), keep_house(adapters.database)]
     if role == "streams":
-        return [Relay(adapters.database, adapters.redis, adapters.nudges).run(), Sealer(adapters.database).run()]
+        return [Relay(adapters.database, adapters.redis, adapters.nudges).run(), adapters.hub.run(), Sealer(adapters.database).run()]
     return []
 
 
-async def _start_singletons(role: str, client: Client, reconciliation_every: timedelta) -> None:
+async def _start_singletons(role: str, client: Client, adapters: Adapters) -> None:
     if role == "orders":
         await _start_once(client, WalletStockWorkflow.run, WALLET_STOCK_WORKFLOW_ID, "Platform accounts and wallet stock")
     if role == "streams":
         await _start_once(client, DepositsWorkflow.run, DEPOSITS_WORKFLOW_ID, "Deposits from the payments stream")
-        await schedule_reconciliation(client, reconciliation_every)
+        await schedule_reconciliation(client, timedelta(minutes=adapters.settings.reconciliation_minutes))
+        await look_at_all_endpoints(client, adapters.database)
 
 
 async def _keep(role: str, client: Client, adapters: Adapters, stop: asyncio.Event) -> None:

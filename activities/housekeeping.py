@@ -1,4 +1,6 @@
-"""What is done once a minute beside the workers: operations nobody works on any more are told again, expired answers are forgotten."""
+"""What is done once a minute beside the workers: operations nobody works on any more are told again, expired answers and old
+deliveries are forgotten.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from offerhub.domain.context import Context
-from offerhub.storage import idempotency, operations
+from offerhub.storage import idempotency, operations, webhooks
 from offerhub.storage.unit_of_work import Database
 from offerhub.telemetry.logs import get_logger
 
@@ -34,4 +36,5 @@ async def keep_house_once(database: Database, forgotten_after: timedelta) -> int
     """Returns how many operations will be told to their workflows again."""
     async with database.transaction(_HOUSEKEEPING) as transaction:
         await idempotency.purge(transaction)
+        await webhooks.purge(transaction)
         return await operations.tell_again(transaction, forgotten_after)

@@ -11,11 +11,13 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.webhook_workflows import look_at_endpoint
 from offerhub.commands.operations import look_at_order
 from offerhub.commands.reconciliation import RECONCILIATION_WORKFLOW
+from offerhub.commands.webhooks import WEBHOOK_WORKFLOW
 from offerhub.commands.withdrawals import WITHDRAWAL_WORKFLOW
 from offerhub.domain.context import Context
-from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView, ReconciliationInput, WithdrawalInput
+from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView, ReconciliationInput, WebhookInput, WithdrawalInput
 from offerhub.domain.states import OrderState
 from offerhub.storage import operations
 from offerhub.storage.operations import PendingMessage
@@ -108,6 +110,9 @@ class Dispatcher:
             return
         if message.workflow == RECONCILIATION_WORKFLOW:
             await self._start_reconciliation(message)
+            return
+        if message.workflow == WEBHOOK_WORKFLOW:
+            await look_at_endpoint(self._client, WebhookInput(**message.payload))
             return
         payload = OrderMessage(**message.payload)
         if message.priority == BACKGROUND_PRIORITY:

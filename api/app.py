@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -30,6 +31,7 @@ from api import (
     resolution,
     users,
     wallets,
+    webhooks,
     withdrawals,
 )
 from api.answers import API_PREFIX, Answer
@@ -48,6 +50,7 @@ from offerhub.storage.unit_of_work import Database
 from offerhub.stream.hub import Hub
 from offerhub.stream.nudges import Nudges
 from offerhub.stream.stopping import told_to_stop
+from offerhub.stream.webhook_secrets import WebhookKeyError, WebhookSecrets
 from offerhub.telemetry.logs import get_logger
 
 _RESOURCES = (
@@ -61,6 +64,7 @@ _RESOURCES = (
     operations,
     deposits,
     withdrawals,
+    webhooks,
     reconciliation,
     maintenance,
     audit,
@@ -88,8 +92,16 @@ def create_services(settings: Settings) -> Services:
         rate_limits=RateLimits(settings),
         destinations=Destinations(settings),
         wallet_comparison=comparison,
+        webhook_secrets=_webhook_secrets(settings),
         drain=Drain(database),
     )
+
+
+def _webhook_secrets(settings: Settings) -> WebhookSecrets:
+    try:
+        return WebhookSecrets(settings.webhook_encryption_key)
+    except WebhookKeyError as error:
+        sys.exit(f"configuration: {error}")
 
 
 def create_app(services: Services) -> FastAPI:

@@ -21,6 +21,7 @@ from offerhub.stellar.destinations import Destinations
 from offerhub.storage.unit_of_work import Database
 from offerhub.stream.hub import Hub
 from offerhub.stream.nudges import Nudges
+from offerhub.stream.webhook_secrets import WebhookSecrets
 
 DEFAULT_WAIT_S = 25
 MAX_WAIT_S = 55
@@ -41,6 +42,7 @@ class Services:
     rate_limits: RateLimits
     destinations: Destinations
     wallet_comparison: WalletComparison
+    webhook_secrets: WebhookSecrets
     drain: Drain
 
 

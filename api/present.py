@@ -13,6 +13,7 @@ from offerhub.storage.ledger import UserBalance
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowRecord, MilestoneRecord, OrderRecord
 from offerhub.storage.users import UserRecord
+from offerhub.storage.webhooks import DeliveryRecord, EndpointRecord
 from offerhub.storage.withdrawals import WithdrawalRecord
 
 
@@ -173,4 +174,39 @@ def api_key(record: ApiKeyRecord, *, live: bool) -> dict[str, Any]:
         "previousValidUntil": iso(record.previous_valid_until),
         "lastUsedAt": iso(record.last_used_at),
         "createdAt": iso(record.created_at),
+    }
+
+
+def webhook_endpoint(record: EndpointRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "url": record.url,
+        "description": record.description,
+        "eventTypes": record.event_types,
+        "enabled": record.enabled,
+        "disabledReason": record.disabled_reason,
+        "position": record.position,
+        "failures": record.failures,
+        "failingSince": iso(record.failing_since),
+        "nextTryAt": iso(record.next_try_at),
+        "previousSecretValidUntil": iso(record.previous_secret_until),
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+    }
+
+
+def webhook_delivery(record: DeliveryRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "endpointId": record.endpoint_id,
+        "eventId": record.event_id,
+        "eventType": record.event_type,
+        "trigger": record.trigger,
+        "status": record.status,
+        "responseStatus": record.response_status,
+        "responseBody": record.response_body,
+        "error": record.error,
+        "durationMs": record.duration_ms,
+        "createdAt": iso(record.created_at),
+        "finishedAt": iso(record.finished_at),
     }

@@ -18,6 +18,7 @@ from offerhub.domain.messages import (
     STREAMS_QUEUE,
     TRUSTLESS_QUEUE,
     BookingResult,
+    DeliveryReport,
     OperationPlan,
     OrderView,
     PlannedStep,
@@ -29,6 +30,7 @@ from offerhub.domain.messages import (
     SignedAttempt,
     StepOutcome,
     WalletBatch,
+    WebhookInput,
     WithdrawalBooking,
     WithdrawalPlan,
     WithdrawalView,
@@ -167,6 +169,21 @@ async def follow_payments() -> str:
 
 async def accept_payments_gap(note: str) -> str:
     return await _remote("accept_payments_gap", note, str, STREAMS_QUEUE, "go on after a gap in the history")
+
+
+async def deliver_webhooks(started: WebhookInput) -> DeliveryReport:
+    """Returns when a delivery failed or the endpoint is over; waiting for events costs no history."""
+    result: DeliveryReport = await workflow.execute_activity(
+        "deliver_webhooks",
+        started,
+        result_type=DeliveryReport,
+        task_queue=STREAMS_QUEUE,
+        start_to_close_timeout=timedelta(hours=26),
+        heartbeat_timeout=_HEARTBEAT,
+        retry_policy=_FOR_EVER,
+        summary="events in order, as they happen",
+    )
+    return result
 
 
 async def begin_reconciliation(run_id: str) -> None:

@@ -52,6 +52,11 @@ class OrderView:
     deploy_hash: str = ""
     fund_hash: str = ""
     release_hash: str = ""
+    refund_hash: str = ""
+    dispute_id: str = ""
+    # The next thing that happens by itself, and when (engine time, unix seconds); empty and 0 when nothing does.
+    deadline: str = ""
+    deadline_unix: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,76 @@ class OperationResult:
 
 
 @dataclass(frozen=True)
+class DisputeMessage:
+    """Signal to a dispute's workflow: carry out this operation, or (without one) look at the dispute again."""
+
+    dispute_id: str = ""
+    operation_id: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class DisputeInput:
+    """Starts ``dispute/<id>``; ``pending`` is what a run hands over to its successor."""
+
+    dispute_id: str
+    pending: list[DisputeMessage] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DecisionSignal:
+    """A decision given to the workflow instead of the API; amounts are decimal strings, judged by the same command.
+
+    Spelled in camelCase because people type it: ``{"decision": "SPLIT", "releaseAmount": "60.00", "refundAmount": "20.00", "by": "ana"}``.
+    """
+
+    decision: str = ""
+    releaseAmount: str = ""  # noqa: N815 - as people type it
+    refundAmount: str = ""  # noqa: N815 - as people type it
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class DisputeDecision:
+    """What the activity is given of a ``DecisionSignal``; ``key`` makes a repeated call the same decision."""
+
+    dispute_id: str
+    decision: DecisionSignal
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class DisputeView:
+    """What an operator sees of a dispute; amounts are decimal strings."""
+
+    dispute_id: str
+    order_id: str
+    state: str
+    opened_by: str
+    reason: str
+    amount: str
+    amount_stroops: int = 0
+    milestone_ref: str = ""
+    frozen_hash: str = ""
+    contract_id: str = ""
+    assigned_to: str = ""
+    decision: str = ""
+    resolved_by: str = ""
+    resolution_hash: str = ""
+    deadline: str = ""
+    deadline_unix: int = 0
+
+
+@dataclass(frozen=True)
+class DecisionResult:
+    """``refusal`` is empty when the decision was accepted; else the sentence for whoever gave it."""
+
+    dispute: DisputeView
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
 class WithdrawalInput:
     """Starts ``withdrawal/<id>``; ``summary`` is its line in the operator's list."""
 
@@ -231,3 +306,24 @@ class ReconciliationSummary:
     run_id: str
     findings: int
     figures: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WebhookInput:
+    """Starts ``webhook/<id>``."""
+
+    endpoint_id: str
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """How a webhook endpoint stands. ``ended`` says why nothing is delivered any more; ``retry_in_s`` is 0 where nothing failed.
+
+    ``receiver`` is the URL without its path, which may be a secret.
+    """
+
+    position: int = 0
+    last_answer: str = ""
+    retry_in_s: float = 0
+    ended: str = ""
+    receiver: str = ""

@@ -35,6 +35,7 @@ _AFTER = text(
     ORDER BY e.position LIMIT :limit
     """  # noqa: S608
 )
+_GET = text(f"SELECT {_COLUMNS} FROM events e WHERE e.id = :id AND e.position IS NOT NULL")  # noqa: S608
 _POSITION = text("SELECT position FROM events WHERE id = :id")
 # Positions follow commits, not times: an event from before the time may come after the first one since.
 _FIRST_SINCE = text("SELECT min(position) AS position FROM events WHERE position IS NOT NULL AND occurred_at >= :time")
@@ -86,6 +87,11 @@ async def after(transaction: Transaction, position: int, wanted: EventFilter, li
         limit=limit,
     )
     return [EventRecord(**row) for row in rows]
+
+
+async def get(transaction: Transaction, event_id: str) -> EventRecord | None:
+    row = await transaction.first(_GET, id=event_id)
+    return EventRecord(**row) if row else None
 
 
 async def position_of(transaction: Transaction, event_id: str) -> int | None:

@@ -53,6 +53,17 @@ class Subscription:
             self.queue.put_nowait(None)
 
 
+@dataclass(eq=False)
+class Alarm:
+    """Rings when an event is delivered that one of the filters wants; for readers that read PostgreSQL themselves.
+
+    ``rung`` is for the reader to clear, before he looks.
+    """
+
+    wanted: tuple[EventFilter, ...]
+    rung: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Hub:
     """``start`` before use, ``stop`` ends every subscription and wakes every waiter."""
 
@@ -61,6 +72,7 @@ class Hub:
         self._redis = redis
         self._subscriptions: set[Subscription] = set()
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._alarms: set[Alarm] = set()
         self._position = 0
         self._entry = b"0-0"
         self._reader: asyncio.Task[None] | None = None
@@ -69,7 +81,7 @@ class Hub:
         self.ready = asyncio.Event()
 
     def start(self) -> None:
-        self._reader = asyncio.create_task(self._run(), name="event hub")
+        self._reader = asyncio.create_task(self.run(), name="event hub")
 
     async def stop(self) -> None:
         self.stopping = True
@@ -79,6 +91,8 @@ class Hub:
         for waiters in self._waiting.values():
             for waiter in waiters:
                 waiter.set()
+        for alarm in self._alarms:
+            alarm.rung.set()
         if self._reader is not None:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
@@ -109,7 +123,18 @@ class Hub:
             if not waiters:
                 self._waiting.pop(operation_id, None)
 
-    async def _run(self) -> None:
+    @contextmanager
+    def alarm(self, *wanted: EventFilter) -> Iterator[Alarm]:
+        """One that rings for all delivered from now on; like subscribers, a reader has waited for ``ready``."""
+        alarm = Alarm(wanted)
+        self._alarms.add(alarm)
+        try:
+            yield alarm
+        finally:
+            self._alarms.discard(alarm)
+
+    async def run(self) -> None:
+        """Until canceled."""
         while not told_to_stop():
             try:
                 if not self.ready.is_set():
@@ -156,6 +181,9 @@ class Hub:
         self._position = record.position
         for subscription in tuple(self._subscriptions):
             subscription.offer(record)
+        for alarm in self._alarms:
+            if not alarm.rung.is_set() and any(matches(record, wanted) for wanted in alarm.wanted):
+                alarm.rung.set()
         for waiter in self._waiting.get(record.metadata.get("operationId") or "", ()):
             waiter.set()
 
