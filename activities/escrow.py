@@ -22,9 +22,10 @@ from offerhub.storage import orders
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Database
 
+# Whatever pays somebody out, or freezes what might be paid out, goes before what begins something new.
 _PRIORITY = {
-    OperationKind.RELEASE: Priority.RELEASE,
     OperationKind.ESCROW_FUNDING: Priority.FUND,
+    OperationKind.CHECKOUT: Priority.DEPLOY,
     OperationKind.ESCROW_CREATION: Priority.DEPLOY,
 }
 
@@ -76,7 +77,7 @@ class EscrowActivities:
 
     async def _built(self, wanted: EscrowStep) -> str:
         try:
-            return await self._trustless.build(wanted.intent, _PRIORITY[OperationKind(wanted.operation.kind)])
+            return await self._trustless.build(wanted.intent, _PRIORITY.get(OperationKind(wanted.operation.kind), Priority.RELEASE))
         except EscrowNotIndexedError:
             async with self._database.reading() as reader:
                 order = await orders.get(reader, wanted.operation.resource_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from offerhub.commands.order_facts import gross_of
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.intents import (
@@ -16,13 +17,17 @@ from offerhub.domain.intents import (
     DeployEscrow,
     EscrowIntent,
     EscrowTerms,
+    FreezeEscrow,
     FundEscrow,
     OwnIntent,
     PayOut,
     ReleaseFunds,
+    ResolveEscrow,
     TrustAsset,
+    WithdrawRemaining,
 )
-from offerhub.domain.plans import PAY_OUT, Action, OperationKind, Step, parse_intent_id, plan
+from offerhub.domain.money import format_amount
+from offerhub.domain.plans import OWN_PAYMENTS, Action, OperationKind, Step, parse_intent_id, plan
 from offerhub.domain.states import MilestoneState, WithdrawalState
 from offerhub.storage import ledger as books
 from offerhub.storage import operations, orders, users, wallets, withdrawals
@@ -59,10 +64,11 @@ class OwnStep:
     intent_id: str
     intent: OwnIntent
     operation: OperationRecord | None = None
+    step: Step | None = None
 
 
 def is_own(intent_id: str) -> bool:
-    return intent_id.startswith((ACTIVATION_PREFIX, TRUST_PREFIX)) or intent_id.endswith(f"/{PAY_OUT.name}")
+    return intent_id.startswith((ACTIVATION_PREFIX, TRUST_PREFIX)) or intent_id.partition("/")[2] in OWN_PAYMENTS
 
 
 def activation_intent_id(first_public_key: str) -> str:
@@ -83,7 +89,7 @@ async def escrow_step(transaction: Transaction, intent_id: str) -> EscrowStep:
         raise DomainError(ErrorCode.INVALID_STATE, f"Operation {operation_id} is {operation.status}; it has no steps left.")
     _check_planned(operation, step, len(order.milestones))
     contract_id = order.the_escrow.contract_id
-    return EscrowStep(intent_id, step, operation, await _intent(transaction, order, step), contract_id)
+    return EscrowStep(intent_id, step, operation, await _intent(transaction, order, operation, step), contract_id)
 
 
 async def own_step(transaction: Transaction, intent_id: str) -> OwnStep:
@@ -96,12 +102,13 @@ async def own_step(transaction: Transaction, intent_id: str) -> OwnStep:
     if operation is None:
         raise LookupError(f"there is no operation {operation_id}")
     _check_planned(operation, step)
-    return OwnStep(intent_id, await _pay_out(transaction, operation), operation)
+    pay = _compensation if step.action is Action.COMPENSATE else _pay_out
+    return OwnStep(intent_id, await pay(transaction, operation), operation, step)
 
 
 def _check_planned(operation: OperationRecord, step: Step, milestones: int = 0) -> None:
     """Each kind of operation has its own steps, and no others are ever signed for it."""
-    if step not in plan(OperationKind(operation.kind), [MilestoneState.OPEN] * milestones):
+    if step not in plan(OperationKind(operation.kind), [MilestoneState.OPEN] * milestones, operation.subject):
         raise LookupError(f"{step.name} is no step of operation {operation.id}, a {operation.kind}")
 
 
@@ -134,25 +141,62 @@ async def _pay_out(transaction: Transaction, operation: OperationRecord) -> PayO
     return PayOut(wallet, withdrawal.destination, withdrawal.amount, withdrawal.memo)
 
 
-async def _intent(transaction: Transaction, order: OrderRecord, step: Step) -> EscrowIntent:
+async def _compensation(transaction: Transaction, operation: OperationRecord) -> PayOut:
+    """Out of what the platform has earned, and not more."""
+    order = await orders.get(transaction, operation.resource_id)
+    platform = await wallets.platform_key(transaction, "PLATFORM")
+    if order is None or platform is None:
+        raise LookupError(f"operation {operation.id} compensates nobody")
+    amount, earned = operation.subject.buyer_stroops, await books.balance(transaction, ledger.PLATFORM_REVENUE)
+    if earned < amount:
+        message = f"The platform has earned {format_amount(earned)} USDC; giving the buyer {format_amount(amount)} back takes more."
+        raise DomainError(ErrorCode.INSUFFICIENT_FUNDS, message, {"available": format_amount(earned), "requested": format_amount(amount)})
+    buyer = (await users.standings(transaction, (order.buyer_id,)))[order.buyer_id]
+    return PayOut(platform, str(buyer.public_key), amount, None)
+
+
+async def _intent(transaction: Transaction, order: OrderRecord, operation: OperationRecord, step: Step) -> EscrowIntent:
     escrow = order.the_escrow
     standings = await users.standings(transaction, (order.buyer_id, order.seller_id))
     buyer, seller = str(standings[order.buyer_id].public_key), str(standings[order.seller_id].public_key)
     if step.action is Action.DEPLOY:
         return DeployEscrow(escrow.signer, await _terms(transaction, order, buyer, seller))
-    contract_id, index = escrow.contract_id, step.milestone_index
-    if contract_id is None:
+    if escrow.contract_id is None:
         raise LookupError(f"escrow {escrow.id} has no contract yet")
     if step.action is Action.FUND:
-        return FundEscrow(buyer, contract_id, await _terms(transaction, order, buyer, seller), order.amount)
-    if step.action is Action.RELEASE:
-        return ReleaseFunds(buyer, contract_id)
+        return FundEscrow(buyer, escrow.contract_id, await _terms(transaction, order, buyer, seller), order.amount)
+    if step.action in (Action.COMPLETE_MILESTONE, Action.APPROVE_MILESTONE):
+        return _on_milestone(order, operation, step, seller if step.action is Action.COMPLETE_MILESTONE else buyer)
+    return _on_funded(order, operation, step, (buyer, seller))
+
+
+def _on_funded(order: OrderRecord, operation: OperationRecord, step: Step, parties: tuple[str, str]) -> EscrowIntent:
+    """Calls that pay out of the contract, or freeze it. ``parties`` are the wallets of buyer and seller."""
+    buyer, seller = parties
+    escrow, subject, contract_id = order.the_escrow, operation.subject, str(order.the_escrow.contract_id)
+    shares = tuple((who, amount) for who, amount in ((seller, subject.seller_stroops), (buyer, subject.buyer_gross_stroops)) if amount)
+    match step.action:
+        case Action.RELEASE:
+            return ReleaseFunds(buyer, contract_id, step.milestone_index)
+        case Action.DISPUTE_BY_BUYER | Action.DISPUTE_BY_SELLER:
+            party = buyer if step.action is Action.DISPUTE_BY_BUYER else seller
+            return FreezeEscrow(party, contract_id, step.milestone_index)
+        case Action.RESOLVE:
+            return ResolveEscrow(escrow.signer, contract_id, shares, step.milestone_index)
+        case Action.WITHDRAW_REMAINING:
+            return WithdrawRemaining(escrow.signer, contract_id, shares)
+        case _:
+            raise LookupError(f"{step.action} is no call of a contract")
+
+
+def _on_milestone(order: OrderRecord, operation: OperationRecord, step: Step, source: str) -> EscrowIntent:
+    index, contract_id = step.milestone_index, str(order.the_escrow.contract_id)
     if index is None:
         raise LookupError(f"{step.action} names no milestone")
-    if step.action is Action.COMPLETE_MILESTONE:
-        evidence = f"{order.id} {order.milestones[index].ref}"
-        return ChangeMilestoneStatus(seller, contract_id, index, _DELIVERED, evidence)
-    return ApproveMilestone(buyer, contract_id, index)
+    if step.action is Action.APPROVE_MILESTONE:
+        return ApproveMilestone(source, contract_id, index)
+    evidence = operation.subject.evidence or f"{order.id} {order.milestones[index].ref}"
+    return ChangeMilestoneStatus(source, contract_id, index, _DELIVERED, evidence)
 
 
 async def _terms(transaction: Transaction, order: OrderRecord, buyer: str, seller: str) -> EscrowTerms:
@@ -173,4 +217,5 @@ async def _terms(transaction: Transaction, order: OrderRecord, buyer: str, selle
         amount_stroops=order.amount,
         platform_fee_bps=order.platform_fee_bps,
         milestones=tuple(milestone.title for milestone in order.milestones),
+        milestone_amounts=tuple(gross_of(order, milestone.position) for milestone in order.milestones) if order.is_per_milestone else (),
     )

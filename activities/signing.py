@@ -27,7 +27,7 @@ from offerhub.domain.context import Context
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import PayOut
 from offerhub.domain.messages import PlatformAccount, Prepared, SignedAttempt
-from offerhub.domain.plans import PAY_OUT, Action, Step
+from offerhub.domain.plans import Action, Step
 from offerhub.domain.states import AttemptState
 from offerhub.stellar.build import Placement, build_envelope
 from offerhub.stellar.envelope import attach_signatures, decode_envelope, encode_envelope, fee_bump
@@ -160,7 +160,7 @@ class SigningActivities:
             id=new_id("att"),
             intent_id=prepared.intent_id,
             operation_id=own.operation.id if own.operation else None,
-            step=_as_json(PAY_OUT) if is_bumped else None,
+            step=_as_json(own.step) if own.step else None,
             via="horizon",
             source=own.intent.source,
             sequence=built.sequence,

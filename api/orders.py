@@ -17,8 +17,9 @@ from api.schemas.fields import NoBody
 from api.schemas.orders import CancelBody, CreateOrderBody, Milestone, Order, OrderQuery
 from offerhub.commands import orders as creating
 from offerhub.commands import reserve as reserving
-from offerhub.commands.orders import CreateOrder, MilestoneWish
+from offerhub.commands.orders import CreateOrder, MilestoneWish, Terms
 from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.settings import Settings
 from offerhub.storage import orders
 from offerhub.storage.orders import OrderFilter, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
@@ -38,7 +39,7 @@ async def create_order(call: CurrentCall, body: CreateOrderBody) -> Response:
     """No money moves yet. The platform fee is frozen on the order, and `quote` says what a release will pay."""
 
     async def work(transaction: Transaction) -> Answer:
-        order = await creating.create_order(transaction, _request(body), call.services.settings.platform_fee_bps)
+        order = await creating.create_order(transaction, _request(body), _terms(call.services.settings))
         return Answer(201, success(present.order(order)), f"{API_PREFIX}/orders/{order.id}")
 
     return (await idempotency.run(call, work, idempotency.WEEK)).response()
@@ -83,6 +84,10 @@ async def cancel_order(call: CurrentCall, order_id: str, body: CancelBody | None
         return Answer(200, success(present.order(await reserving.cancel_order(transaction, order_id, wish.reason, wish.canceled_by))))
 
     return (await idempotency.run(call, work, idempotency.WEEK)).response()
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(settings.platform_fee_bps, settings.make_buyer_whole)
 
 
 def _request(body: CreateOrderBody) -> CreateOrder:

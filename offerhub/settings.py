@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     stellar_rpc_url: str = ""
 
     platform_fee_bps: int = Field(default=0, ge=0, le=9_900)
+    # A refund costs the contract's fees; with this the platform pays them back out of what it has earned.
+    make_buyer_whole: bool = False
+    # After how long an undecided dispute is escalated, and decided by default (FULL_RELEASE or FULL_REFUND; empty: never).
+    dispute_escalates_after_s: int = Field(default=259_200, ge=0)
+    dispute_decides_after_s: int = Field(default=1_209_600, ge=0)
+    dispute_default_decision: Literal["", "FULL_RELEASE", "FULL_REFUND"] = ""
     platform_signers: int = Field(default=4, ge=1, le=100)
     wallet_stock: int = Field(default=19, ge=1, le=10_000)
     # A withdrawal costs us a network fee, so dust is not paid out. A decimal amount of USDC.

@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from offerhub.domain.messages import PlannedStep, SignedAttempt, StepOutcome, StepStatus
-from offerhub.domain.plans import Action
+from offerhub.domain.plans import OWN_PAYMENTS
 from workflows import calls
 from workflows.details import StepProgress, steps_page
 
@@ -23,7 +23,7 @@ MOST_FAILURES_ON_LEDGER = 5
 # The longest pause is well below the time after which a waiter for an account counts as absent.
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
-OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset", Action.PAY_OUT})
+OWN_ACTIONS = frozenset({"activate_wallets", "trust_asset", *OWN_PAYMENTS})
 
 
 class StepRefused(Exception):

@@ -13,6 +13,8 @@ from offerhub.domain.plans import Action
 from offerhub.domain.states import AttemptState, MilestoneState
 from offerhub.storage import attempts, operations, orders
 from offerhub.storage.attempts import AttemptRecord, Settlement
+from offerhub.storage.clock import engine_now
+from offerhub.storage.orders import MilestoneChange
 from offerhub.storage.unit_of_work import Transaction
 
 _MILESTONE_AFTER = {Action.COMPLETE_MILESTONE: MilestoneState.COMPLETED, Action.APPROVE_MILESTONE: MilestoneState.APPROVED}
@@ -141,4 +143,7 @@ async def _record_effect(transaction: Transaction, attempt: AttemptRecord) -> No
     state = _MILESTONE_AFTER.get(Action(attempt.step["action"]))
     operation = await operations.get(transaction, attempt.operation_id)
     if state is not None and operation is not None:
-        await orders.set_milestone(transaction, operation.resource_id, attempt.step["milestone_index"], state)
+        completed_at = await engine_now(transaction) if state is MilestoneState.COMPLETED else None
+        evidence = operation.subject.evidence or None
+        change = MilestoneChange(state, completed_at=completed_at, evidence=evidence if completed_at else None)
+        await orders.set_milestone(transaction, operation.resource_id, attempt.step["milestone_index"], change)

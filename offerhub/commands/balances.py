@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offerhub.domain import ledger
@@ -29,11 +30,17 @@ class BalanceChange:
             raise ValueError(f"{self.source} is not a source of balance events")
 
 
-async def book(transaction: Transaction, posting: Posting, change: BalanceChange) -> bool:
+async def book(transaction: Transaction, posting: Posting, *changes: BalanceChange) -> bool:
     """Book and tell; False (and nothing told) when the posting is booked already."""
     balances = await books.post(transaction, posting)
     if balances is None:
         return False
+    for change in changes:
+        await _tell(transaction, posting, change, balances)
+    return True
+
+
+async def _tell(transaction: Transaction, posting: Posting, change: BalanceChange, balances: Mapping[str, int]) -> None:
     accounts = (ledger.available(change.user_id), ledger.reserved(change.user_id))
     if not balances.keys() >= set(accounts):
         balances = await books.lock_balances(transaction, accounts)
@@ -49,4 +56,3 @@ async def book(transaction: Transaction, posting: Posting, change: BalanceChange
     if posting.transaction_hash:
         payload["transactionHash"] = posting.transaction_hash
     transaction.emit(Event(change.event_type, change.user_id, payload, (change.user_id,)))
-    return True

@@ -8,11 +8,13 @@ from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flig
 from offerhub.commands.orders import check_standing
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.messages import Refusal
 from offerhub.domain.plans import OperationKind
 from offerhub.domain.states import EscrowState, OrderState, WalletState, require_order_state
 from offerhub.storage import ledger as books
 from offerhub.storage import operations, orders, users, wallets
 from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowChange, EscrowRecord, OrderRecord
 from offerhub.storage.unit_of_work import Transaction, new_id
 
@@ -30,26 +32,25 @@ async def request_escrow(transaction: Transaction, order_id: str) -> Accepted:
         details = {"orderId": order.id, "escrowId": order.escrow.id, "contractId": order.escrow.contract_id}
         raise DomainError(ErrorCode.ESCROW_ALREADY_EXISTS, "The order has an escrow already.", details)
     require_order_state(order.state, OrderState.FUNDS_RESERVED)
-    await _check_wallets(transaction, order)
-    moved = await move_order(transaction, await _open_escrow(transaction, order), OrderState.ESCROW_CREATING)
+    moved = await move_order(transaction, await open_escrow(transaction, order), OrderState.ESCROW_CREATING)
     operation = await accept(transaction, moved, OperationKind.ESCROW_CREATION)
     return Accepted(moved, operation)
 
 
-async def book_escrow_created(transaction: Transaction, order_id: str, operation_id: str, deploy: AttemptRecord) -> OrderRecord:
+async def book_escrow_created(
+    transaction: Transaction, order: OrderRecord, operation: OperationRecord, deploy: AttemptRecord
+) -> OrderRecord:
     """``ESCROW_CREATING → ESCROW_FUNDING`` with the contract id that was derived before the deployment was sent."""
-    order = await lock_order(transaction, order_id)
-    if order.state is not OrderState.ESCROW_CREATING:
-        return order
     learned = EscrowChange(contract_id=deploy.contract_id, deploy_hash=deploy.inner_hash)
     created = await move_escrow(transaction, order, EscrowState.CREATED, learned)
     moved = await move_order(transaction, created, OrderState.ESCROW_FUNDING, contractId=deploy.contract_id)
     emit_escrow(transaction, "escrow.created", moved, transactionHash=deploy.inner_hash)
-    await operations.finish(transaction, operation_id)
+    if operation.kind == OperationKind.ESCROW_CREATION:
+        await operations.finish(transaction, operation.id)
     return moved
 
 
-async def undo_escrow_creation(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+async def undo_escrow_creation(transaction: Transaction, order: OrderRecord, _operation: OperationRecord, _refusal: Refusal) -> OrderRecord:
     """The deployment was refused: nothing exists on the chain, so nothing exists here."""
     if order.state is not OrderState.ESCROW_CREATING:
         return order
@@ -57,7 +58,9 @@ async def undo_escrow_creation(transaction: Transaction, order: OrderRecord) -> 
     return await move_order(transaction, replace(order, escrow=None), OrderState.FUNDS_RESERVED)
 
 
-async def _open_escrow(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+async def open_escrow(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    """The escrow's row, with the signer that will deploy the contract and resolve its disputes. Raises ``WALLET_NOT_READY``."""
+    await _check_wallets(transaction, order)
     signer = await wallets.next_signer(transaction)
     if signer is None:
         raise DomainError(ErrorCode.WALLET_NOT_READY, "The platform's signer accounts are still being prepared; try again.")

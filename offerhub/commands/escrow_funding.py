@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order
+from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order, require_idle
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
-from offerhub.domain.messages import Movement
+from offerhub.domain.messages import Movement, Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind
 from offerhub.domain.states import EscrowState, OrderState, require_order_state
 from offerhub.storage import operations, users
 from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowChange, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
@@ -33,17 +34,20 @@ async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
     if order.state is OrderState.ESCROW_CREATING:
         raise DomainError(ErrorCode.ESCROW_NOT_READY, "The escrow contract is still being created.", {"escrowId": order.escrow.id})
     require_order_state(order.state, OrderState.ESCROW_FUNDING)
-    moved = await move_escrow(transaction, order, EscrowState.FUNDING)
-    emit_escrow(transaction, "escrow.funding_started", moved)
+    require_idle(order)
+    moved = await start_funding(transaction, order)
     operation = await accept(transaction, moved, OperationKind.ESCROW_FUNDING)
     return Accepted(moved, operation)
 
 
-async def book_funding(transaction: Transaction, order_id: str, operation_id: str, fund: AttemptRecord) -> OrderRecord:
+async def start_funding(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    moved = await move_escrow(transaction, order, EscrowState.FUNDING)
+    emit_escrow(transaction, "escrow.funding_started", moved)
+    return moved
+
+
+async def book_funding(transaction: Transaction, order: OrderRecord, operation: OperationRecord, fund: AttemptRecord) -> OrderRecord:
     """Buyer's ``reserved → escrow``, order → ``IN_PROGRESS``. Raises ``LedgerMismatchError`` when the chain moved anything else."""
-    order = await lock_order(transaction, order_id)
-    if order.state is not OrderState.ESCROW_FUNDING:
-        return order
     await _check_movements(transaction, order, [Movement(**m) for m in fund.movements or ()])
     order = await move_escrow(transaction, order, EscrowState.FUNDED, EscrowChange(fund_hash=fund.inner_hash))
     contract, proof = order.the_escrow.contract_id, fund.inner_hash
@@ -52,11 +56,11 @@ async def book_funding(transaction: Transaction, order_id: str, operation_id: st
     funded = await move_order(transaction, order, OrderState.ESCROW_FUNDED, contractId=contract, transactionHash=proof)
     emit_escrow(transaction, "escrow.funded", funded, amount=format_amount(order.amount), transactionHash=proof)
     moved = await move_order(transaction, funded, OrderState.IN_PROGRESS)
-    await operations.finish(transaction, operation_id)
+    await operations.finish(transaction, operation.id)
     return moved
 
 
-async def undo_funding(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+async def undo_funding(transaction: Transaction, order: OrderRecord, _operation: OperationRecord, _refusal: Refusal) -> OrderRecord:
     """The contract or network refused: the contract exists, empty; the order rests in ``ESCROW_FUNDING``."""
     if order.the_escrow.state is not EscrowState.FUNDING:
         return order

@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+from offerhub.commands.checkout import book_checkout, undo_checkout
+from offerhub.commands.disputes import book_dispute, undo_dispute
 from offerhub.commands.escrow_creation import book_escrow_created, undo_escrow_creation
 from offerhub.commands.escrow_funding import book_funding, undo_funding
+from offerhub.commands.milestones import book_completion, schedule_next
 from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished
-from offerhub.commands.order_facts import emit_order, lock_order, view
+from offerhub.commands.order_facts import emit_order, lock_order, tell_order_workflow, view
+from offerhub.commands.refund import book_compensation, book_refund, undo_refund
 from offerhub.commands.release import book_release, undo_release
+from offerhub.commands.remainder import book_remainder
+from offerhub.commands.resolution import book_resolution, undo_resolution
 from offerhub.domain.events import Event
 from offerhub.domain.messages import OperationPlan, OrderView, PlannedStep, Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
-from offerhub.domain.states import AttemptState
-from offerhub.storage import attempts, operations, users
-from offerhub.storage.attempts import AttemptRecord
+from offerhub.domain.states import AttemptState, OrderState
+from offerhub.storage import attempts, operations, users, wallets
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
+_K = OperationKind
 _BOOK = {
-    OperationKind.ESCROW_CREATION: book_escrow_created,
-    OperationKind.ESCROW_FUNDING: book_funding,
-    OperationKind.RELEASE: book_release,
+    _K.ESCROW_CREATION: book_escrow_created,
+    _K.ESCROW_FUNDING: book_funding,
+    _K.CHECKOUT: book_checkout,
+    _K.MILESTONE_COMPLETION: book_completion,
+    _K.MILESTONE_RELEASE: book_release,
+    _K.RELEASE: book_release,
+    _K.REFUND: book_refund,
+    _K.DISPUTE_OPENING: book_dispute,
+    _K.DISPUTE_RESOLUTION: book_resolution,
+    _K.REMAINDER: book_remainder,
+    _K.COMPENSATION: book_compensation,
 }
+# The others changed nothing when they were accepted.
 _UNDO = {
-    OperationKind.ESCROW_CREATION: undo_escrow_creation,
-    OperationKind.ESCROW_FUNDING: undo_funding,
-    OperationKind.RELEASE: undo_release,
+    _K.ESCROW_CREATION: undo_escrow_creation,
+    _K.ESCROW_FUNDING: undo_funding,
+    _K.CHECKOUT: undo_checkout,
+    _K.RELEASE: undo_release,
+    _K.REFUND: undo_refund,
+    _K.DISPUTE_OPENING: undo_dispute,
+    _K.DISPUTE_RESOLUTION: undo_resolution,
 }
 _DOING = {
     Action.DEPLOY: "deploy escrow",
@@ -34,6 +53,11 @@ _DOING = {
     Action.COMPLETE_MILESTONE: "complete milestone {number}",
     Action.APPROVE_MILESTONE: "approve milestone {number}",
     Action.RELEASE: "release",
+    Action.DISPUTE_BY_BUYER: "freeze escrow",
+    Action.DISPUTE_BY_SELLER: "freeze escrow",
+    Action.RESOLVE: "resolve dispute",
+    Action.WITHDRAW_REMAINING: "withdraw what remains",
+    Action.COMPENSATE: "make the buyer whole",
 }
 
 
@@ -44,12 +68,12 @@ async def begin_operation(transaction: Transaction, operation_id: str) -> Operat
     if is_finished(operation):
         return OperationPlan(operation.id, operation.kind, view(order))
     await operations.start(transaction, operation.id)
-    steps = plan(OperationKind(operation.kind), [milestone.state for milestone in order.milestones])
-    return OperationPlan(operation.id, operation.kind, view(order), [_planned(order, operation.id, step) for step in steps])
+    steps = [_planned(order, operation, step) for step in _steps_left(order, operation)]
+    return OperationPlan(operation.id, operation.kind, view(order), steps)
 
 
 async def book_operation(transaction: Transaction, operation_id: str) -> OrderView:
-    """Book the outcome once every step has been applied; repeated calls change nothing.
+    """Book the outcome of the steps applied so far; repeated calls change nothing.
 
     Raises ``LedgerMismatchError``; then nothing is booked (see ``report_mismatch``).
     """
@@ -57,14 +81,15 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
     order = await lock_order(transaction, operation.resource_id)
     if is_finished(operation):
         return view(order)
-    last = await _confirmed_last_step(transaction, order, operation)
-    return view(await _BOOK[OperationKind(operation.kind)](transaction, order.id, operation.id, last))
+    applied = await confirmed_attempt(transaction, operation.id, _decisive_step(order, operation))
+    booked = await _BOOK[OperationKind(operation.kind)](transaction, order, operation, applied)
+    return view(await schedule_next(transaction, booked))
 
 
 async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView | None:
     """The chain, the contract or our own comparison said no: operation FAILED, order back where the marketplace can act.
 
-    None, and nothing changed, when an envelope of the operation may still apply or its last step has applied: then it is not over.
+    None, and nothing changed, when an envelope of the operation may still apply or its decisive step has applied: then it is not over.
     """
     operation = await get_operation(transaction, refusal.operation_id)
     order = await lock_order(transaction, operation.resource_id)
@@ -73,9 +98,11 @@ async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderV
     if await _may_still_happen(transaction, order, operation):
         return None
     await fail_operation(transaction, refusal)
-    restored = await _UNDO[OperationKind(operation.kind)](transaction, order)
+    undo = _UNDO.get(OperationKind(operation.kind))
+    restored = await undo(transaction, order, operation, refusal) if undo is not None else order
     fields = {"operationId": operation.id, "code": refusal.code, "message": refusal.message}
     emit_order(transaction, "order.operation_failed", restored, **fields)
+    tell_order_workflow(transaction, order.id)
     return view(restored)
 
 
@@ -102,24 +129,45 @@ async def look_at_order(transaction: Transaction, order_id: str) -> OrderView:
 async def _may_still_happen(transaction: Transaction, order: OrderRecord, operation: OperationRecord) -> bool:
     """Looked at with every account of the operation locked, so that nothing is signed meanwhile; afterwards its turns are gone."""
     standings = await users.standings(transaction, (order.buyer_id, order.seller_id))
-    for source in sorted({order.the_escrow.signer, *(str(standing.public_key) for standing in standings.values())}):
+    sources = {order.the_escrow.signer, *(str(standing.public_key) for standing in standings.values())}
+    if operation.kind == OperationKind.COMPENSATION:
+        sources.add(str(await wallets.platform_key(transaction, "PLATFORM")))
+    for source in sorted(sources):
         await attempts.holder(transaction, source)
-    last = intent_id(operation.id, _last_step(order, operation))
+    decisive = intent_id(operation.id, _decisive_step(order, operation))
     signed = await attempts.of_operation(transaction, operation.id)
-    return any(one.is_open or (one.intent_id == last and one.state is AttemptState.CONFIRMED) for one in signed)
+    return any(one.is_open or (one.intent_id == decisive and one.state is AttemptState.CONFIRMED) for one in signed)
 
 
-def _last_step(order: OrderRecord, operation: OperationRecord) -> Step:
-    return plan(OperationKind(operation.kind), [milestone.state for milestone in order.milestones])[-1]
+def _steps_left(order: OrderRecord, operation: OperationRecord) -> tuple[Step, ...]:
+    kind = OperationKind(operation.kind)
+    steps = plan(kind, [milestone.state for milestone in order.milestones], operation.subject)
+    deployed = kind is OperationKind.CHECKOUT and order.state is not OrderState.ESCROW_CREATING
+    return steps[1:] if deployed else steps
 
 
-async def _confirmed_last_step(transaction: Transaction, order: OrderRecord, operation: OperationRecord) -> AttemptRecord:
-    return await confirmed_attempt(transaction, operation.id, _last_step(order, operation))
+def _decisive_step(order: OrderRecord, operation: OperationRecord) -> Step:
+    """The step whose outcome is booked next: the last one, except that a checkout is booked after its deployment too."""
+    steps = _steps_left(order, operation)
+    return steps[0] if operation.kind == OperationKind.CHECKOUT else steps[-1]
 
 
-def _planned(order: OrderRecord, operation_id: str, step: Step) -> PlannedStep:
-    who = {Party.BUYER: f"buyer {order.buyer_id}", Party.SELLER: f"seller {order.seller_id}", Party.SIGNER: "platform"}[step.party]
-    doing = _DOING[step.action].format(number=(step.milestone_index or 0) + 1)
-    summary = f"{doing} · {who} · {format_amount(order.amount)} USDC"
+def _planned(order: OrderRecord, operation: OperationRecord, step: Step) -> PlannedStep:
+    parties = {
+        Party.BUYER: f"buyer {order.buyer_id}",
+        Party.SELLER: f"seller {order.seller_id}",
+        Party.SIGNER: "platform",
+        Party.PLATFORM: "platform",
+        Party.OWNER: "owner",
+    }
+    subject = operation.subject
+    index = step.milestone_index if step.milestone_index is not None else 0
+    doing = _DOING[step.action].format(number=index + 1)
+    part = f" of milestone {index + 1}" if subject.per_milestone and step.action in _ON_MILESTONE else ""
+    amount = subject.seller_stroops + subject.buyer_gross_stroops or order.amount
+    summary = f"{doing}{part} · {parties[step.party]} · {format_amount(amount)} USDC"
     via = "trustless" if step.action is Action.DEPLOY else "horizon"
-    return PlannedStep(intent_id(operation_id, step), step.action, summary, via)
+    return PlannedStep(intent_id(operation.id, step), step.action, summary, via)
+
+
+_ON_MILESTONE = frozenset({Action.RELEASE, Action.DISPUTE_BY_BUYER, Action.DISPUTE_BY_SELLER, Action.RESOLVE})

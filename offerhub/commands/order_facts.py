@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from offerhub.domain import ids
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
 from offerhub.domain.messages import OrderView
 from offerhub.domain.money import format_amount
-from offerhub.domain.plans import OperationKind
+from offerhub.domain.plans import NOTHING_SPECIAL, OperationKind, Subject
 from offerhub.domain.states import EscrowState, FinalStatus, OrderState, check_escrow_transition, check_order_transition
 from offerhub.storage import operations, orders
 from offerhub.storage.operations import OperationRecord
@@ -18,12 +19,10 @@ from offerhub.storage.orders import EscrowChange, OrderRecord, StateChange
 from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, Transaction, WorkflowMessage, new_id
 
 ORDER_WORKFLOW = "Order"
-_PRIORITY = {OperationKind.RELEASE: 0, OperationKind.ESCROW_FUNDING: 1, OperationKind.ESCROW_CREATION: 2}
-_CHILD_WORKFLOW = {
-    OperationKind.ESCROW_CREATION: ids.escrow_workflow_id,
-    OperationKind.ESCROW_FUNDING: ids.escrow_workflow_id,
-    OperationKind.RELEASE: ids.release_workflow_id,
-}
+DISPUTE_WORKFLOW = "Dispute"
+# What pays somebody out goes first, then what leads there, then what only begins.
+_PRIORITY = {OperationKind.ESCROW_FUNDING: 1, OperationKind.CHECKOUT: 2, OperationKind.ESCROW_CREATION: 2}
+_OF_DISPUTE = frozenset({OperationKind.DISPUTE_OPENING, OperationKind.DISPUTE_RESOLUTION})
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,9 @@ _EVENT_OF_STATE = {
     OrderState.IN_PROGRESS: "order.in_progress",
     OrderState.RELEASE_REQUESTED: "order.release_requested",
     OrderState.RELEASED: "order.released",
+    OrderState.REFUND_REQUESTED: "order.refund_requested",
+    OrderState.REFUNDED: "order.refunded",
+    OrderState.DISPUTED: "order.disputed",
     OrderState.CLOSED: "order.closed",
 }
 
@@ -115,32 +117,126 @@ def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, *
 
 def tell_order_workflow(transaction: Transaction, order_id: str, operation: OperationRecord | None = None) -> None:
     """Outbox: an operation to carry out, or (without one) word that the order changed."""
-    payload = {"order_id": order_id, "operation_id": operation.id if operation else "", "kind": operation.kind if operation else ""}
-    priority = _PRIORITY[OperationKind(operation.kind)] if operation else BACKGROUND_PRIORITY
-    transaction.tell_workflow(WorkflowMessage(ORDER_WORKFLOW, ids.order_workflow_id(order_id), "message", payload, priority))
+    payload = {"order_id": order_id, **_naming(operation)}
+    transaction.tell_workflow(WorkflowMessage(ORDER_WORKFLOW, ids.order_workflow_id(order_id), "message", payload, _priority(operation)))
 
 
-async def accept(transaction: Transaction, order: OrderRecord, kind: OperationKind) -> OperationRecord:
-    """Write the operation and the message that carries it to the order's workflow."""
-    subject = order.id if kind is OperationKind.RELEASE else order.the_escrow.id
-    operation = OperationRecord(new_id("op"), kind, "order", order.id, "PENDING", _CHILD_WORKFLOW[kind](subject))
+def tell_dispute_workflow(transaction: Transaction, dispute_id: str, operation: OperationRecord | None = None) -> None:
+    """Outbox: freezing or resolution to carry out, or (without one) word that the dispute changed."""
+    payload = {"dispute_id": dispute_id, **_naming(operation)}
+    transaction.tell_workflow(
+        WorkflowMessage(DISPUTE_WORKFLOW, ids.dispute_workflow_id(dispute_id), "message", payload, _priority(operation))
+    )
+
+
+def _naming(operation: OperationRecord | None) -> dict[str, str]:
+    return {"operation_id": operation.id if operation else "", "kind": operation.kind if operation else ""}
+
+
+def _priority(operation: OperationRecord | None) -> int:
+    return _PRIORITY.get(OperationKind(operation.kind), 0) if operation else BACKGROUND_PRIORITY
+
+
+async def accept(transaction: Transaction, order: OrderRecord, kind: OperationKind, subject: Subject = NOTHING_SPECIAL) -> OperationRecord:
+    """Write the operation and the message that carries it to the workflow that does it."""
+    require_idle(order)
+    workflow_id = _workflow_of(order, kind, subject)
+    operation = OperationRecord(new_id("op"), kind, "order", order.id, "PENDING", workflow_id, details=subject.to_json())
     await operations.insert(transaction, operation)
-    tell_order_workflow(transaction, order.id, operation)
+    if kind in _OF_DISPUTE and subject.dispute_id is not None:
+        tell_dispute_workflow(transaction, subject.dispute_id, operation)
+    else:
+        tell_order_workflow(transaction, order.id, operation)
     stored = await operations.get(transaction, operation.id)
     assert stored is not None, "written in this transaction"
     return stored
 
 
-async def in_flight(transaction: Transaction, order: OrderRecord, kind: OperationKind) -> OperationRecord | None:
-    """The running operation of this kind: a repeated command is answered with it."""
-    if order.operation_id is None:
+def _workflow_of(order: OrderRecord, kind: OperationKind, subject: Subject) -> str:
+    match kind:
+        case OperationKind.ESCROW_CREATION | OperationKind.ESCROW_FUNDING | OperationKind.CHECKOUT | OperationKind.REMAINDER:
+            return ids.escrow_workflow_id(order.the_escrow.id)
+        case OperationKind.MILESTONE_COMPLETION | OperationKind.MILESTONE_RELEASE:
+            return ids.milestone_workflow_id(order.milestones[subject.milestone_index or 0].id)
+        case OperationKind.REFUND:
+            return ids.refund_workflow_id(order.id)
+        case OperationKind.COMPENSATION:
+            return ids.compensation_workflow_id(order.id)
+        case OperationKind.DISPUTE_OPENING | OperationKind.DISPUTE_RESOLUTION:
+            return ids.dispute_workflow_id(str(subject.dispute_id))
+        case _:
+            return ids.release_workflow_id(order.id)
+
+
+async def in_flight(
+    transaction: Transaction, order: OrderRecord, kind: OperationKind, milestone_index: int | None = None
+) -> OperationRecord | None:
+    """The running operation of this kind (and milestone): a repeated command is answered with it."""
+    if order.operation is None or order.operation.kind != kind or order.operation.subject.milestone_index != milestone_index:
         return None
-    operation = await operations.get(transaction, order.operation_id)
-    return operation if operation is not None and operation.kind == kind else None
+    return await operations.get(transaction, order.operation.id)
+
+
+def require_idle(order: OrderRecord) -> None:
+    """Two operations never work on the same order at once. ``INVALID_STATE`` names the one that runs."""
+    running = order.operation
+    if running is not None:
+        message = f"A {running.kind.replace('_', ' ')} of this order is still running; wait for operation {running.id}."
+        details = {"currentState": order.state, "allowedStates": [order.state], "operationId": running.id}
+        raise DomainError(ErrorCode.INVALID_STATE, message, details)
+
+
+def milestone_index(order: OrderRecord, ref: str) -> int:
+    for milestone in order.milestones:
+        if milestone.ref == ref:
+            return milestone.position
+    known = [milestone.ref for milestone in order.milestones]
+    raise DomainError(ErrorCode.MILESTONE_NOT_FOUND, f"The order has no milestone {ref[:64]}.", {"orderId": order.id, "milestones": known})
+
+
+def disputed_part(order: OrderRecord, ref: str | None) -> int | None:
+    """The index of the milestone a refund or dispute is about: named on per-milestone orders, nothing on the others."""
+    if not order.is_per_milestone:
+        if ref is not None:
+            raise _about_milestone("This order is paid out as a whole: leave milestoneRef out.")
+        return None
+    if ref is None:
+        raise _about_milestone("This order is paid out per milestone: say which one with milestoneRef.")
+    return milestone_index(order, ref)
+
+
+def gross_of(order: OrderRecord, index: int | None) -> int:
+    """What the contract holds for the order, or for one milestone of it, in stroops."""
+    if index is None:
+        return order.amount
+    amount = order.milestones[index].amount
+    assert amount is not None, "milestones of a per-milestone order have amounts"
+    return amount
+
+
+def _about_milestone(message: str) -> DomainError:
+    return DomainError(ErrorCode.VALIDATION_ERROR, message, {"fields": [{"field": "milestoneRef", "message": message}]})
+
+
+def deadline_of(order: OrderRecord) -> tuple[str, datetime] | None:
+    """What happens by itself while the order stays as it is, and when."""
+    if order.reservation_expires_at is not None and is_unfunded(order):
+        return "the reservation expires", order.reservation_expires_at
+    if order.auto_release_at is not None and order.state is OrderState.IN_PROGRESS:
+        return "the seller is paid", order.auto_release_at
+    return None
+
+
+def is_unfunded(order: OrderRecord) -> bool:
+    """Money is reserved, none is in the contract or on its way there."""
+    if order.state is OrderState.FUNDS_RESERVED:
+        return True
+    return order.state is OrderState.ESCROW_FUNDING and order.the_escrow.state is EscrowState.CREATED
 
 
 def view(order: OrderRecord) -> OrderView:
     escrow = order.escrow
+    deadline = deadline_of(order)
     return OrderView(
         order_id=order.id,
         title=order.title,
@@ -156,4 +252,8 @@ def view(order: OrderRecord) -> OrderView:
         deploy_hash=(escrow.deploy_hash or "") if escrow else "",
         fund_hash=(escrow.fund_hash or "") if escrow else "",
         release_hash=(escrow.release_hash or "") if escrow else "",
+        refund_hash=(escrow.refund_hash or "") if escrow else "",
+        dispute_id=order.dispute_id or "",
+        deadline=deadline[0] if deadline else "",
+        deadline_unix=int(deadline[1].timestamp()) if deadline else 0,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from offerhub.commands.order_facts import emit_order, tell_order_workflow
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import MAX_ORDER_STROOPS, format_amount
-from offerhub.domain.states import MilestoneState, OrderState
+from offerhub.domain.states import MilestoneState, OrderState, ReleaseMode
 from offerhub.storage import orders, users
 from offerhub.storage.orders import MilestoneRecord, OrderRecord
 from offerhub.storage.unit_of_work import Transaction, new_id
@@ -36,10 +36,21 @@ class CreateOrder:
     client_order_ref: str | None = None
     milestones: tuple[MilestoneWish, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    release_mode: ReleaseMode = ReleaseMode.SINGLE
+    auto_release_after_s: int | None = None
+    reservation_expires_after_s: int | None = None
 
 
-async def create_order(transaction: Transaction, request: CreateOrder, platform_fee_bps: int) -> OrderRecord:
-    """The platform fee is frozen on the order. Milestone amounts, where given, must sum to the order's amount."""
+@dataclass(frozen=True)
+class Terms:
+    """What the platform's settings put into an order for good."""
+
+    platform_fee_bps: int = 0
+    make_buyer_whole: bool = False
+
+
+async def create_order(transaction: Transaction, request: CreateOrder, terms: Terms) -> OrderRecord:
+    """The platform's terms are frozen on the order. Milestone amounts, where given, must sum to the order's amount."""
     if request.buyer_id == request.seller_id:
         raise _invalid("sellerId", "buyer and seller must be two users")
     if request.amount_stroops > MAX_ORDER_STROOPS:
@@ -49,7 +60,7 @@ async def create_order(transaction: Transaction, request: CreateOrder, platform_
     standings = await users.standings(transaction, (request.buyer_id, request.seller_id))
     for user_id in (request.buyer_id, request.seller_id):
         check_standing(user_id, standings.get(user_id))
-    order = _new_order(transaction, request, platform_fee_bps)
+    order = _new_order(transaction, request, terms)
     await orders.insert(transaction, order)
     emit_order(transaction, "order.created", order, clientOrderRef=order.client_order_ref)
     after = {"state": order.state, "amount": format_amount(order.amount), "buyerId": order.buyer_id, "sellerId": order.seller_id}
@@ -66,7 +77,7 @@ def check_standing(user_id: str, standing: Standing | None) -> None:
         raise DomainError(ErrorCode.USER_SUSPENDED, f"User {user_id} is suspended.", {"userId": user_id})
 
 
-def _new_order(transaction: Transaction, request: CreateOrder, platform_fee_bps: int) -> OrderRecord:
+def _new_order(transaction: Transaction, request: CreateOrder, terms: Terms) -> OrderRecord:
     wishes = request.milestones or (MilestoneWish(DEFAULT_MILESTONE_REF, request.title, request.amount_stroops),)
     milestones = tuple(
         MilestoneRecord(new_id("mst"), position, wish.ref, wish.title, wish.amount_stroops, MilestoneState.OPEN)
@@ -83,13 +94,17 @@ def _new_order(transaction: Transaction, request: CreateOrder, platform_fee_bps:
         description=request.description,
         state=OrderState.ORDER_CREATED,
         final_status=None,
-        platform_fee_bps=platform_fee_bps,
+        platform_fee_bps=terms.platform_fee_bps,
         cancel_reason=None,
         metadata=request.metadata,
         created_at=transaction.now,
         updated_at=transaction.now,
         closed_at=None,
         milestones=milestones,
+        release_mode=request.release_mode,
+        reservation_expires_after_s=request.reservation_expires_after_s,
+        auto_release_after_s=request.auto_release_after_s,
+        make_buyer_whole=terms.make_buyer_whole,
     )
 
 
@@ -102,6 +117,8 @@ def _check_milestones(request: CreateOrder) -> None:
             "milestones",
             f"milestone amounts sum to {format_amount(sum(amounts))}, the order's amount is {format_amount(request.amount_stroops)}",
         )
+    if request.release_mode is ReleaseMode.PER_MILESTONE and not amounts:
+        raise _invalid("milestones", "an order that is paid out per milestone needs milestones with amounts")
     refs = [wish.ref for wish in request.milestones]
     if len(set(refs)) != len(refs):
         raise _invalid("milestones", "milestone refs must differ")

@@ -1,34 +1,50 @@
-"""Pay an escrow out to the seller, and book what the chain moved."""
+"""Pay an escrow out to the seller, as a whole or one milestone of it, and book what the chain moved."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 
-from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.order_facts import Accepted, accept, close_order, emit_escrow, in_flight, lock_order, move_escrow, move_order
-from offerhub.domain import ledger
-from offerhub.domain.errors import LedgerMismatchError
-from offerhub.domain.fees import ReleaseSplit, split_release
-from offerhub.domain.messages import Movement
-from offerhub.domain.money import format_amount
-from offerhub.domain.plans import OperationKind
-from offerhub.domain.states import EscrowState, FinalStatus, OrderState, require_order_state
-from offerhub.storage import operations, orders, users, wallets
+from offerhub.commands.order_facts import (
+    Accepted,
+    accept,
+    gross_of,
+    in_flight,
+    lock_order,
+    milestone_index,
+    move_escrow,
+    move_order,
+    require_idle,
+)
+from offerhub.commands.payouts import Shares, book_payout
+from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.messages import Refusal
+from offerhub.domain.plans import OperationKind, Subject
+from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState, invalid_state, require_order_state
+from offerhub.storage import operations
 from offerhub.storage.attempts import AttemptRecord
-from offerhub.storage.orders import EscrowChange, OrderRecord
+from offerhub.storage.operations import OperationRecord
+from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
+
+_RELEASABLE = (MilestoneState.OPEN, MilestoneState.COMPLETED, MilestoneState.APPROVED)
 
 
 async def request_release(transaction: Transaction, order_id: str, reason: str | None, requested_by: str | None) -> Accepted:
     """``IN_PROGRESS → RELEASE_REQUESTED``. A second release is answered with the first one's operation, running or done."""
     order = await lock_order(transaction, order_id)
     first = await in_flight(transaction, order, OperationKind.RELEASE)
-    if first is None and order.final_status is FinalStatus.RELEASED:
+    if first is None and order.final_status is FinalStatus.RELEASED and not order.is_per_milestone:
         first = await operations.last(transaction, order.id, OperationKind.RELEASE)
     if first is not None:
         return Accepted(order, first)
+    if order.is_per_milestone:
+        raise DomainError(
+            ErrorCode.VALIDATION_ERROR,
+            "This order is paid out per milestone: release its milestones with POST /orders/{id}/milestones/{ref}/release.",
+            {"milestones": [milestone.ref for milestone in order.milestones]},
+        )
     require_order_state(order.state, OrderState.IN_PROGRESS)
+    require_idle(order)
     releasing = await move_escrow(transaction, order, EscrowState.RELEASING)
     moved = await move_order(transaction, releasing, OrderState.RELEASE_REQUESTED)
     transaction.audit("order.release_reason", ("order", order.id), None, {"reason": reason, "requestedBy": requested_by})
@@ -36,52 +52,38 @@ async def request_release(transaction: Transaction, order_id: str, reason: str |
     return Accepted(moved, operation)
 
 
-async def book_release(transaction: Transaction, order_id: str, operation_id: str, payout: AttemptRecord) -> OrderRecord:
-    """``escrow → seller, platform, protocol`` as the chain moved it; order → ``RELEASED`` → ``CLOSED``.
-
-    Raises ``LedgerMismatchError`` when the chain moved other amounts than the frozen fees promise.
-    """
+async def request_milestone_release(transaction: Transaction, order_id: str, ref: str) -> Accepted:
+    """Pay one milestone of a per-milestone order out. Asked again, the first release of it is the answer, running or done."""
     order = await lock_order(transaction, order_id)
-    if order.state is not OrderState.RELEASE_REQUESTED:
-        return order
-    split = split_release(order.amount, order.platform_fee_bps)
-    await _check_movements(transaction, order, split, [Movement(**m) for m in payout.movements or ()])
-    order = await move_escrow(transaction, order, EscrowState.RELEASED, EscrowChange(release_hash=payout.inner_hash))
-    await orders.release_milestones(transaction, order.id)
-    change = BalanceChange("balance.credited", order.seller_id, split.receiver_stroops, "escrow_release", order.id)
-    await book(transaction, ledger.release(order.the_escrow.id, order.seller_id, split, payout.inner_hash), change)
-    released = await move_order(
-        transaction,
-        order,
-        OrderState.RELEASED,
-        transactionHash=payout.inner_hash,
-        sellerAmount=format_amount(split.receiver_stroops),
-        platformFee=format_amount(split.platform_fee_stroops),
-        protocolFee=format_amount(split.protocol_fee_stroops),
-    )
-    emit_escrow(transaction, "escrow.released", released, amount=format_amount(order.amount), transactionHash=payout.inner_hash)
-    closed = await close_order(transaction, released, FinalStatus.RELEASED)
-    await operations.finish(transaction, operation_id)
-    return closed
+    index = milestone_index(order, ref)
+    if not order.is_per_milestone:
+        raise DomainError(ErrorCode.VALIDATION_ERROR, "This order is paid out as a whole: release the order.", {"orderId": order.id})
+    first = await in_flight(transaction, order, OperationKind.MILESTONE_RELEASE, index)
+    milestone = order.milestones[index]
+    if first is None and milestone.state is MilestoneState.RELEASED:
+        first = await operations.last_of_milestone(transaction, order.id, OperationKind.MILESTONE_RELEASE, index)
+    if first is not None:
+        return Accepted(order, first)
+    require_order_state(order.state, OrderState.IN_PROGRESS)
+    if milestone.state not in _RELEASABLE:
+        raise invalid_state("milestone", milestone.state, [state.value for state in _RELEASABLE])
+    operation = await accept(transaction, order, OperationKind.MILESTONE_RELEASE, Subject(milestone_index=index, per_milestone=True))
+    transaction.audit("order.milestone_release_requested", ("order", order.id), None, {"milestoneRef": ref})
+    return Accepted(order, operation)
 
 
-async def undo_release(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+async def book_release(transaction: Transaction, order: OrderRecord, operation: OperationRecord, payout: AttemptRecord) -> OrderRecord:
+    """The whole order, or the operation's milestone."""
+    index = operation.subject.milestone_index if operation.subject.per_milestone else None
+    subject = replace(operation.subject, milestone_index=index, seller_stroops=gross_of(order, index))
+    booked = await book_payout(transaction, order, Shares("release", subject), payout)
+    await operations.finish(transaction, operation.id)
+    return booked
+
+
+async def undo_release(transaction: Transaction, order: OrderRecord, _operation: OperationRecord, _refusal: Refusal) -> OrderRecord:
     """The contract refused: the money is still in it and the order back in progress."""
     if order.state is not OrderState.RELEASE_REQUESTED:
         return order
     funded = await move_escrow(transaction, order, EscrowState.FUNDED)
     return await move_order(transaction, funded, OrderState.IN_PROGRESS)
-
-
-async def _check_movements(transaction: Transaction, order: OrderRecord, split: ReleaseSplit, movements: Sequence[Movement]) -> None:
-    seller = (await users.standings(transaction, (order.seller_id,)))[order.seller_id].public_key
-    platform = await wallets.platform_key(transaction, "PLATFORM")
-    contract = order.the_escrow.contract_id
-    found: Counter[str] = Counter()
-    for movement in movements:
-        if movement.sender != contract:
-            raise LedgerMismatchError(f"the release moved money of {movement.sender}")
-        found[{seller: "seller", platform: "platform"}.get(movement.recipient, "protocol")] += movement.amount_stroops
-    promised = {"seller": split.receiver_stroops, "platform": split.platform_fee_stroops, "protocol": split.protocol_fee_stroops}
-    if found != Counter({party: amount for party, amount in promised.items() if amount}):
-        raise LedgerMismatchError(f"the release should have paid {promised}, the chain paid {dict(found)}")

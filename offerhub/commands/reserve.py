@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.order_facts import close_order, emit_order, lock_order, move_order, tell_order_workflow
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import format_amount
 from offerhub.domain.states import FinalStatus, OrderState, require_order_state
+from offerhub.storage import clock, orders
 from offerhub.storage import ledger as books
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
@@ -15,7 +19,11 @@ from offerhub.storage.unit_of_work import Transaction
 
 async def reserve_order(transaction: Transaction, order_id: str) -> OrderRecord:
     """Buyer ``available → reserved``, all or nothing. Raises ``FUNDS_ALREADY_RESERVED``, ``INSUFFICIENT_FUNDS``, ``INVALID_STATE``."""
-    order = await lock_order(transaction, order_id)
+    return await reserve(transaction, await lock_order(transaction, order_id))
+
+
+async def reserve(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    """The same for an order that is locked already."""
     if order.state is OrderState.FUNDS_RESERVED:
         raise DomainError(ErrorCode.FUNDS_ALREADY_RESERVED, "The buyer's funds are reserved already.", {"orderId": order.id})
     require_order_state(order.state, OrderState.ORDER_CREATED)
@@ -25,7 +33,7 @@ async def reserve_order(transaction: Transaction, order_id: str) -> OrderRecord:
         raise insufficient_funds(available, order.amount)
     change = BalanceChange("balance.reserved", order.buyer_id, order.amount, "order_reservation", order.id)
     await book(transaction, ledger.reserve(order.id, order.buyer_id, order.amount), change)
-    moved = await move_order(transaction, order, OrderState.FUNDS_RESERVED)
+    moved = await move_order(transaction, await _with_deadline(transaction, order), OrderState.FUNDS_RESERVED)
     tell_order_workflow(transaction, order.id)
     return moved
 
@@ -37,13 +45,26 @@ async def cancel_order(transaction: Transaction, order_id: str, reason: str | No
         return order
     require_order_state(order.state, OrderState.ORDER_CREATED, OrderState.FUNDS_RESERVED)
     if order.state is OrderState.FUNDS_RESERVED:
-        change = BalanceChange("balance.released", order.buyer_id, order.amount, "reservation_canceled", order.id)
-        await book(transaction, ledger.unreserve(order.id, order.buyer_id, order.amount), change)
+        await give_back(transaction, order)
     closed = await close_order(transaction, order, FinalStatus.CANCELED, reason)
     transaction.audit("order.cancel_reason", ("order", order.id), None, {"reason": reason, "canceledBy": canceled_by})
     emit_order(transaction, "order.canceled", closed, reason=reason)
     tell_order_workflow(transaction, order.id)
     return closed
+
+
+async def give_back(transaction: Transaction, order: OrderRecord) -> None:
+    """The reservation returns to what the buyer has available."""
+    change = BalanceChange("balance.released", order.buyer_id, order.amount, "reservation_canceled", order.id)
+    await book(transaction, ledger.unreserve(order.id, order.buyer_id, order.amount), change)
+
+
+async def _with_deadline(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    if order.reservation_expires_after_s is None:
+        return order
+    expires_at = await clock.engine_now(transaction) + timedelta(seconds=order.reservation_expires_after_s)
+    await orders.set_deadlines(transaction, order.id, expires_at, order.auto_release_at)
+    return replace(order, reservation_expires_at=expires_at)
 
 
 def insufficient_funds(available: int, requested: int) -> DomainError:

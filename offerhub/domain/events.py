@@ -75,7 +75,9 @@ CATALOGUE: Mapping[str, EventType] = {
     "dispute.refused": EventType("Dispute", _DISPUTE, ("code", "message")),
     "dispute.resolving": EventType("Dispute", (*_DISPUTE, "decision", "releaseAmount", "refundAmount", "resolvedBy")),
     "dispute.resolved": EventType(
-        "Dispute", (*_DISPUTE, "decision", "releaseAmount", "refundAmount", "resolvedBy"), ("transactionHash", "sellerAmount", "buyerAmount")
+        "Dispute",
+        (*_DISPUTE, "decision", "releaseAmount", "refundAmount", "resolvedBy"),
+        ("transactionHash", "sellerAmount", "buyerAmount"),
     ),
     "withdrawal.created": EventType("Withdrawal", _WITHDRAWAL, ("memo", "memoType")),
     "withdrawal.committed": EventType("Withdrawal", _WITHDRAWAL, ("operationId",)),
@@ -113,7 +115,9 @@ BALANCE_SOURCES = (
     *("escrow_refund", "dispute_resolution", "refund_compensation", "withdrawal", "withdrawal_failed"),
 )
 
-AMOUNT_FIELDS = frozenset({"amount", "available", "reserved", "sellerAmount", "buyerAmount", "platformFee", "protocolFee"} | {"releaseAmount", "refundAmount"})
+AMOUNT_FIELDS = frozenset(
+    {"amount", "available", "reserved", "sellerAmount", "buyerAmount", "platformFee", "protocolFee"} | {"releaseAmount", "refundAmount"}
+)
 
 
 @dataclass(frozen=True)

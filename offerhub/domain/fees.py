@@ -1,4 +1,4 @@
-"""What a release takes out of an escrow: the contract's own arithmetic, in stroops (``reference/trustless-work.md`` §7)."""
+"""What every payout takes out of an escrow: the contract's own arithmetic, in stroops (``reference/trustless-work.md`` §7)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,33 @@ PROTOCOL_FEE_BPS = 30
 BPS = 10_000
 # The contract refuses platform_fee + protocol fee above 100 % and platform_fee above 99 %.
 MAX_PLATFORM_FEE_BPS = 9_900
+
+
+@dataclass(frozen=True)
+class Payout:
+    """What leaves an escrow, and to whom: gross = seller + buyer + both fees, to the stroop."""
+
+    gross_stroops: int
+    seller_stroops: int
+    buyer_stroops: int
+    platform_fee_stroops: int
+    protocol_fee_stroops: int
+
+    @property
+    def fees_stroops(self) -> int:
+        return self.platform_fee_stroops + self.protocol_fee_stroops
+
+
+def pay_out(seller_gross_stroops: int, buyer_gross_stroops: int, platform_fee_bps: int) -> Payout:
+    """Fees are floored per recipient: what a release takes from the seller's share, a refund or a split takes from each share."""
+    seller, buyer = split_release(seller_gross_stroops, platform_fee_bps), split_release(buyer_gross_stroops, platform_fee_bps)
+    return Payout(
+        gross_stroops=seller_gross_stroops + buyer_gross_stroops,
+        seller_stroops=seller.receiver_stroops,
+        buyer_stroops=buyer.receiver_stroops,
+        platform_fee_stroops=seller.platform_fee_stroops + buyer.platform_fee_stroops,
+        protocol_fee_stroops=seller.protocol_fee_stroops + buyer.protocol_fee_stroops,
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,11 @@ from offerhub.domain.withdrawals import Memo
 
 @dataclass(frozen=True)
 class EscrowTerms:
-    """The immutable terms of a single-release escrow contract (``reference/trustless-work.md`` §9.3)."""
+    """The immutable terms of an escrow contract (``reference/trustless-work.md`` §9.3).
+
+    ``milestone_amounts`` is empty for single-release contracts. A multi-release one has an amount per milestone, each with ``receiver`` as
+    its receiver; their sum is ``amount_stroops``.
+    """
 
     engagement_id: str
     title: str
@@ -27,6 +31,11 @@ class EscrowTerms:
     amount_stroops: int
     platform_fee_bps: int
     milestones: tuple[str, ...]
+    milestone_amounts: tuple[int, ...] = ()
+
+    @property
+    def is_multi_release(self) -> bool:
+        return bool(self.milestone_amounts)
 
 
 @dataclass(frozen=True)
@@ -69,10 +78,39 @@ class ApproveMilestone:
 
 @dataclass(frozen=True)
 class ReleaseFunds:
-    """The release signer (buyer) pays the escrow out to receiver, platform and protocol."""
+    """The release signer (buyer) pays the escrow, or one milestone of a multi-release one, out to receiver, platform and protocol."""
 
     source: str
     contract_id: str
+    milestone_index: int | None = None
+
+
+@dataclass(frozen=True)
+class FreezeEscrow:
+    """A party disputes the escrow, or one milestone of a multi-release one: nothing leaves it until it is resolved."""
+
+    source: str
+    contract_id: str
+    milestone_index: int | None = None
+
+
+@dataclass(frozen=True)
+class ResolveEscrow:
+    """The dispute resolver divides the escrow, or one milestone of a multi-release one. Shares are gross, none of them zero."""
+
+    source: str
+    contract_id: str
+    shares: tuple[tuple[str, int], ...]
+    milestone_index: int | None = None
+
+
+@dataclass(frozen=True)
+class WithdrawRemaining:
+    """The dispute resolver empties a multi-release escrow all of whose milestones are settled. Shares are gross."""
+
+    source: str
+    contract_id: str
+    shares: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -92,7 +130,7 @@ class TrustAsset:
 
 @dataclass(frozen=True)
 class PayOut:
-    """Pay a user's USDC to an account outside; ``source`` is the user's wallet, the fee account pays for it."""
+    """A payment of USDC: of a user's to an account outside, or of the platform's to a user. The fee account pays for it."""
 
     source: str
     destination: str
@@ -100,6 +138,15 @@ class PayOut:
     memo: Memo | None
 
 
-EscrowIntent = DeployEscrow | FundEscrow | ChangeMilestoneStatus | ApproveMilestone | ReleaseFunds
+EscrowIntent = (
+    DeployEscrow
+    | FundEscrow
+    | ChangeMilestoneStatus
+    | ApproveMilestone
+    | ReleaseFunds
+    | FreezeEscrow
+    | ResolveEscrow
+    | WithdrawRemaining
+)
 OwnIntent = ActivateWallets | TrustAsset | PayOut
 Intent = EscrowIntent | OwnIntent

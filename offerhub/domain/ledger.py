@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from offerhub.domain.errors import LedgerMismatchError
-from offerhub.domain.fees import ReleaseSplit
+from offerhub.domain.fees import Payout
 
 PLATFORM_REVENUE = "platform:revenue"
 PROTOCOL_FEES = "protocol:fees"
@@ -78,15 +78,35 @@ def fund(escrow_id: str, buyer_id: str, amount_stroops: int, transaction_hash: s
     return _move(_Subject(escrow_id, "fund", transaction_hash), reserved(buyer_id), in_escrow(escrow_id), amount_stroops)
 
 
-def release(escrow_id: str, seller_id: str, split: ReleaseSplit, transaction_hash: str) -> Posting:
-    """What the contract paid out, to the stroop; parts that are zero have no entry."""
+@dataclass(frozen=True)
+class Beneficiaries:
+    """Between whom an escrow's money is divided."""
+
+    escrow_id: str
+    seller_id: str
+    buyer_id: str
+
+
+def pay_out(subject: tuple[str, str], parties: Beneficiaries, payout: Payout, transaction_hash: str) -> Posting:
+    """What the contract paid, to the stroop; parts that are zero have no entry. ``subject`` is the posting's (reference, kind)."""
     parts = (
-        Entry(in_escrow(escrow_id), -split.amount_stroops),
-        Entry(available(seller_id), split.receiver_stroops),
-        Entry(PLATFORM_REVENUE, split.platform_fee_stroops),
-        Entry(PROTOCOL_FEES, split.protocol_fee_stroops),
+        Entry(in_escrow(parties.escrow_id), -payout.gross_stroops),
+        Entry(available(parties.seller_id), payout.seller_stroops),
+        Entry(available(parties.buyer_id), payout.buyer_stroops),
+        Entry(PLATFORM_REVENUE, payout.platform_fee_stroops),
+        Entry(PROTOCOL_FEES, payout.protocol_fee_stroops),
     )
-    return Posting(escrow_id, "release", tuple(part for part in parts if part.amount_stroops), transaction_hash)
+    return Posting(*subject, tuple(part for part in parts if part.amount_stroops), transaction_hash)
+
+
+def excess(operation_id: str, escrow_id: str, amount_stroops: int) -> Posting:
+    """Somebody outside has paid into the contract: found before a payout, so that the books hold what the chain holds."""
+    return _move(_Subject(operation_id, "excess"), WORLD_STELLAR, in_escrow(escrow_id), amount_stroops)
+
+
+def compensate(operation_id: str, buyer_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
+    """The platform makes the buyer whole after a refund, out of what it has earned."""
+    return _move(_Subject(operation_id, "compensation", transaction_hash), PLATFORM_REVENUE, available(buyer_id), amount_stroops)
 
 
 def withdraw(withdrawal_id: str, user_id: str, amount_stroops: int) -> Posting:

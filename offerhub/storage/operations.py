@@ -9,18 +9,29 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
+from offerhub.domain.plans import Subject
 from offerhub.storage.unit_of_work import Transaction
 
-_COLUMNS = """id, kind, resource_type, resource_id, status, workflow_id, transaction_hashes, error, correlation_id, requested_by,
+_COLUMNS = """id, kind, resource_type, resource_id, status, workflow_id, transaction_hashes, error, details, correlation_id, requested_by,
     created_at, updated_at, finished_at"""
 _INSERT = text(
     """
-    INSERT INTO operations (id, kind, resource_type, resource_id, status, workflow_id, correlation_id, requested_by, created_at, updated_at)
-    VALUES (:id, :kind, :resource_type, :resource_id, 'PENDING', :workflow_id, :correlation_id, :requested_by, :now, :now)
+    INSERT INTO operations (id, kind, resource_type, resource_id, status, workflow_id, details, correlation_id, requested_by,
+                            created_at, updated_at)
+    VALUES (:id, :kind, :resource_type, :resource_id, 'PENDING', :workflow_id, CAST(:details AS jsonb), :correlation_id, :requested_by,
+            :now, :now)
     """
 )
 _GET = text(f"SELECT {_COLUMNS} FROM operations WHERE id = :id")  # noqa: S608
 _LAST = text(f"SELECT {_COLUMNS} FROM operations WHERE resource_id = :resource_id AND kind = :kind ORDER BY id DESC LIMIT 1")  # noqa: S608
+_LAST_OF_MILESTONE = text(
+    f"""
+    SELECT {_COLUMNS} FROM operations
+    WHERE resource_id = :resource_id AND kind = :kind
+      AND CAST(details ->> 'milestone_index' AS integer) IS NOT DISTINCT FROM CAST(:milestone_index AS integer)
+    ORDER BY id DESC LIMIT 1
+    """  # noqa: S608
+)
 _LIST = text(
     f"""
     SELECT {_COLUMNS} FROM operations
@@ -33,6 +44,7 @@ _LIST = text(
 # Shared: whoever would end the operation waits until this transaction is over.
 _HOLD_IN_FLIGHT = text("SELECT 1 FROM operations WHERE id = :id AND status IN ('PENDING', 'RUNNING') FOR SHARE")
 _START = text("UPDATE operations SET status = 'RUNNING', updated_at = :now WHERE id = :id AND status = 'PENDING'")
+_SET_DETAILS = text("UPDATE operations SET details = CAST(:details AS jsonb), updated_at = :now WHERE id = :id")
 _ADD_HASH = text(
     """
     UPDATE operations SET transaction_hashes = transaction_hashes || CAST(:hash AS text), updated_at = :now
@@ -88,11 +100,16 @@ class OperationRecord:
     workflow_id: str
     transaction_hashes: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    details: dict[str, Any] = field(default_factory=dict)
     correlation_id: str = ""
     requested_by: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def subject(self) -> Subject:
+        return Subject.from_json(self.details)
 
 
 @dataclass(frozen=True)
@@ -110,11 +127,18 @@ class PendingMessage:
 async def insert(transaction: Transaction, operation: OperationRecord) -> None:
     values = {name: getattr(operation, name) for name in ("id", "kind", "resource_type", "resource_id", "workflow_id")}
     context = transaction.context
+    values["details"] = orjson.dumps(operation.details).decode()
     await transaction.run(_INSERT, **values, correlation_id=context.correlation_id, requested_by=context.actor_id, now=transaction.now)
 
 
 async def get(transaction: Transaction, operation_id: str) -> OperationRecord | None:
     row = await transaction.first(_GET, id=operation_id)
+    return OperationRecord(**row) if row else None
+
+
+async def last_of_milestone(transaction: Transaction, resource_id: str, kind: str, milestone_index: int | None) -> OperationRecord | None:
+    """The newest operation of a kind on one milestone; on the whole order when there is no index."""
+    row = await transaction.first(_LAST_OF_MILESTONE, resource_id=resource_id, kind=kind, milestone_index=milestone_index)
     return OperationRecord(**row) if row else None
 
 
@@ -137,6 +161,11 @@ async def page(transaction: Transaction, wanted: OperationFilter, cursor: str | 
 
 async def start(transaction: Transaction, operation_id: str) -> None:
     await transaction.run(_START, id=operation_id, now=transaction.now)
+
+
+async def set_subject(transaction: Transaction, operation_id: str, subject: Subject) -> None:
+    """What the chain taught before anything was signed for it."""
+    await transaction.run(_SET_DETAILS, id=operation_id, details=orjson.dumps(subject.to_json()).decode(), now=transaction.now)
 
 
 async def hold_in_flight(transaction: Transaction, operation_id: str) -> bool:

@@ -9,18 +9,20 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState, ReleaseMode
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
 
 _ORDER = """o.id, o.client_order_ref, o.buyer_id, o.seller_id, o.amount, o.currency, o.title, o.description, o.state, o.final_status,
-    o.platform_fee_bps, o.cancel_reason, o.metadata, o.created_at, o.updated_at, o.closed_at"""
+    o.platform_fee_bps, o.cancel_reason, o.metadata, o.created_at, o.updated_at, o.closed_at, o.release_mode,
+    o.reservation_expires_after_s, o.auto_release_after_s, o.make_buyer_whole, o.reservation_expires_at, o.auto_release_at"""
 _DETAIL = f"""
     SELECT {_ORDER},
         (SELECT jsonb_agg(to_jsonb(m) - 'order_id' ORDER BY m.position) FROM milestones m WHERE m.order_id = o.id) AS milestones,
         (SELECT to_jsonb(e) FROM escrows e WHERE e.order_id = o.id) AS escrow,
-        (SELECT to_jsonb(p) - 'details' FROM operations p
-         WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation
+        (SELECT to_jsonb(p) FROM operations p
+         WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation,
+        (SELECT d.id FROM disputes d WHERE d.order_id = o.id ORDER BY d.id DESC LIMIT 1) AS dispute_id
     FROM orders o
 """  # noqa: S608
 _GET = text(f"{_DETAIL} WHERE o.id = :id")
@@ -43,9 +45,11 @@ _INSERT = text(
     """
     WITH written AS (
         INSERT INTO orders (id, client_order_ref, buyer_id, seller_id, amount, currency, title, description, state, platform_fee_bps,
-                            metadata, created_at, updated_at)
+                            metadata, release_mode, reservation_expires_after_s, auto_release_after_s, make_buyer_whole,
+                            created_at, updated_at)
         VALUES (:id, :client_order_ref, :buyer_id, :seller_id, :amount, :currency, :title, :description, 'ORDER_CREATED',
-                :platform_fee_bps, CAST(:metadata AS jsonb), :now, :now)
+                :platform_fee_bps, CAST(:metadata AS jsonb), :release_mode, :reservation_expires_after_s, :auto_release_after_s,
+                :make_buyer_whole, :now, :now)
         RETURNING id
     )
     INSERT INTO milestones (id, order_id, position, ref, title, amount, state)
@@ -60,8 +64,19 @@ _SET_STATE = text(
     WHERE id = :id AND state = :current
     """
 )
-_SET_MILESTONE = text("UPDATE milestones SET state = :target WHERE order_id = :order_id AND position = :position")
-_RELEASE_MILESTONES = text("UPDATE milestones SET state = 'RELEASED' WHERE order_id = :order_id")
+_SET_MILESTONE = text(
+    """
+    UPDATE milestones SET state = :target, completed_at = coalesce(:completed_at, completed_at), evidence = coalesce(:evidence, evidence),
+        payout_hash = coalesce(:payout_hash, payout_hash)
+    WHERE order_id = :order_id AND position = :position
+    """
+)
+_SETTLE_MILESTONES = text("UPDATE milestones SET state = :target WHERE order_id = :order_id")
+_SET_DEADLINES = text(
+    """
+    UPDATE orders SET reservation_expires_at = :reservation_expires_at, auto_release_at = :auto_release_at, updated_at = :now WHERE id = :id
+    """
+)
 _INSERT_ESCROW = text(
     """
     INSERT INTO escrows (id, order_id, state, amount, signer, created_at, updated_at)
@@ -72,7 +87,8 @@ _SET_ESCROW = text(
     """
     UPDATE escrows SET state = :target, updated_at = :now, contract_id = coalesce(:contract_id, contract_id),
         deploy_hash = coalesce(:deploy_hash, deploy_hash), fund_hash = coalesce(:fund_hash, fund_hash),
-        release_hash = coalesce(:release_hash, release_hash)
+        release_hash = coalesce(:release_hash, release_hash), dispute_hash = coalesce(:dispute_hash, dispute_hash),
+        refund_hash = coalesce(:refund_hash, refund_hash)
     WHERE id = :id AND state = :current
     """
 )
@@ -88,6 +104,9 @@ class MilestoneRecord:
     title: str
     amount: int | None
     state: MilestoneState
+    completed_at: datetime | None = None
+    evidence: str | None = None
+    payout_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,11 +122,13 @@ class EscrowRecord:
     release_hash: str | None
     created_at: datetime
     updated_at: datetime
+    dispute_hash: str | None = None
+    refund_hash: str | None = None
 
 
 @dataclass(frozen=True)
 class OrderRecord:
-    """One order with everything that hangs on it; ``operation`` is the one in flight."""
+    """One order with everything that hangs on it; ``operation`` is the one in flight, ``dispute_id`` its last dispute's."""
 
     id: str
     client_order_ref: str | None
@@ -128,6 +149,17 @@ class OrderRecord:
     milestones: tuple[MilestoneRecord, ...] = ()
     escrow: EscrowRecord | None = None
     operation: OperationRecord | None = None
+    dispute_id: str | None = None
+    release_mode: ReleaseMode = ReleaseMode.SINGLE
+    reservation_expires_after_s: int | None = None
+    auto_release_after_s: int | None = None
+    make_buyer_whole: bool = False
+    reservation_expires_at: datetime | None = None
+    auto_release_at: datetime | None = None
+
+    @property
+    def is_per_milestone(self) -> bool:
+        return self.release_mode is ReleaseMode.PER_MILESTONE
 
     @property
     def operation_id(self) -> str | None:
@@ -160,10 +192,12 @@ class EscrowChange:
     deploy_hash: str | None = None
     fund_hash: str | None = None
     release_hash: str | None = None
+    dispute_hash: str | None = None
+    refund_hash: str | None = None
 
 
 async def insert(transaction: Transaction, order: OrderRecord) -> None:
-    milestones = [{key: value for key, value in vars(m).items() if key != "state"} for m in order.milestones]
+    milestones = [{name: getattr(m, name) for name in ("id", "position", "ref", "title", "amount")} for m in order.milestones]
     await transaction.run(
         _INSERT,
         id=order.id,
@@ -177,6 +211,10 @@ async def insert(transaction: Transaction, order: OrderRecord) -> None:
         platform_fee_bps=order.platform_fee_bps,
         metadata=orjson.dumps(order.metadata).decode(),
         milestones=orjson.dumps(milestones).decode(),
+        release_mode=order.release_mode,
+        reservation_expires_after_s=order.reservation_expires_after_s,
+        auto_release_after_s=order.auto_release_after_s,
+        make_buyer_whole=order.make_buyer_whole,
         now=transaction.now,
     )
 
@@ -212,12 +250,30 @@ async def set_state(transaction: Transaction, order_id: str, change: StateChange
         raise RuntimeError(f"order {order_id} changed under its lock")
 
 
-async def set_milestone(transaction: Transaction, order_id: str, position: int, target: MilestoneState) -> None:
-    await transaction.run(_SET_MILESTONE, order_id=order_id, position=position, target=target)
+@dataclass(frozen=True)
+class MilestoneChange:
+    """None leaves a column as it is."""
+
+    target: MilestoneState
+    completed_at: datetime | None = None
+    evidence: str | None = None
+    payout_hash: str | None = None
 
 
-async def release_milestones(transaction: Transaction, order_id: str) -> None:
-    await transaction.run(_RELEASE_MILESTONES, order_id=order_id)
+async def set_milestone(transaction: Transaction, order_id: str, position: int, change: MilestoneChange) -> None:
+    await transaction.run(_SET_MILESTONE, order_id=order_id, position=position, **vars(change))
+
+
+async def settle_milestones(transaction: Transaction, order_id: str, target: MilestoneState) -> None:
+    """All of them end with their order."""
+    await transaction.run(_SETTLE_MILESTONES, order_id=order_id, target=target)
+
+
+async def set_deadlines(
+    transaction: Transaction, order_id: str, reservation_expires_at: datetime | None, auto_release_at: datetime | None
+) -> None:
+    deadlines = {"reservation_expires_at": reservation_expires_at, "auto_release_at": auto_release_at}
+    await transaction.run(_SET_DEADLINES, id=order_id, **deadlines, now=transaction.now)
 
 
 async def insert_escrow(transaction: Transaction, escrow: EscrowRecord) -> None:
@@ -242,10 +298,11 @@ async def our_contracts(transaction: Transaction, contract_ids: list[str]) -> se
 
 
 def _order(row: dict[str, Any]) -> OrderRecord:
-    milestones = tuple(MilestoneRecord(**{**m, "state": MilestoneState(m["state"])}) for m in row.pop("milestones") or ())
+    milestones = tuple(_milestone(m) for m in row.pop("milestones") or ())
     escrow = row.pop("escrow")
     operation = row.pop("operation")
     row["state"] = OrderState(row["state"])
+    row["release_mode"] = ReleaseMode(row["release_mode"])
     row["final_status"] = FinalStatus(row["final_status"]) if row["final_status"] else None
     return OrderRecord(
         **row,
@@ -253,6 +310,11 @@ def _order(row: dict[str, Any]) -> OrderRecord:
         escrow=_escrow(escrow) if escrow else None,
         operation=OperationRecord(**{**operation, **_times(operation)}) if operation else None,
     )
+
+
+def _milestone(row: dict[str, Any]) -> MilestoneRecord:
+    completed_at = datetime.fromisoformat(row["completed_at"]) if row["completed_at"] else None
+    return MilestoneRecord(**{**row, "state": MilestoneState(row["state"]), "completed_at": completed_at})
 
 
 def _escrow(row: dict[str, Any]) -> EscrowRecord:

@@ -28,7 +28,7 @@ from devstack.choices import CHECKOUT
 from offerhub.commands.escrow_creation import request_escrow
 from offerhub.commands.escrow_funding import request_funding
 from offerhub.commands.order_facts import Accepted
-from offerhub.commands.orders import CreateOrder, MilestoneWish, create_order
+from offerhub.commands.orders import CreateOrder, MilestoneWish, Terms, create_order
 from offerhub.commands.release import request_release
 from offerhub.commands.reserve import reserve_order
 from offerhub.commands.users import CreateUser, create_user
@@ -162,7 +162,7 @@ class Rig:
         wishes = tuple(MilestoneWish(f"m{number}", f"Milestone {number}") for number in range(1, milestones + 1))
         request = CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "Logo design", milestones=wishes)
         async with self.database.transaction(acting()) as transaction:
-            order = await create_order(transaction, request, platform_fee_bps=250)
+            order = await create_order(transaction, request, Terms(platform_fee_bps=250))
         async with self.database.transaction(acting()) as transaction:
             return await reserve_order(transaction, order.id)
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from stellar_sdk import Asset, MuxedAccount, PathPaymentStrictReceive, PathPaymentStrictSend, Payment
 
 from offerhub.commands.deposits import book_payments
-from offerhub.commands.orders import CreateOrder, create_order
+from offerhub.commands.orders import CreateOrder, create_order, Terms
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.domain.payments import IncomingPayment
 from offerhub.domain.states import EscrowState
@@ -87,7 +87,7 @@ async def test_what_our_own_escrow_pays_out_is_not_a_deposit(town: Town) -> None
     user, other = await town.user(), await town.user()
     contracts = {name: f"C{name:A<55}" for name in ("OURS", "THEIRS")}
     async with town.market.command() as transaction:
-        order = await create_order(transaction, CreateOrder(user.id, other.id, 10, "USDC", "A logo"), 0)
+        order = await create_order(transaction, CreateOrder(user.id, other.id, 10, "USDC", "A logo"), Terms())
         now, nothing = transaction.now, (None,) * 4
         await orders.insert_escrow(transaction, EscrowRecord("esc_1", order.id, EscrowState.CREATING, 10, "GSIGNER", *nothing, now, now))
         await transaction.run(text("UPDATE escrows SET contract_id = :id"), id=contracts["OURS"])

@@ -15,14 +15,14 @@ from itertools import count
 from offerhub.commands.attempts import Outcome, record_attempt, settle_attempt, take_turn
 from offerhub.commands.deposits import book_payments
 from offerhub.commands.operations import begin_operation
-from offerhub.commands.orders import CreateOrder, create_order
+from offerhub.commands.orders import CreateOrder, Terms, create_order
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.commands.wallets import begin_activation, book_activation, record_wallets
 from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, begin_withdrawal, request_withdrawal
 from offerhub.domain.context import Context
 from offerhub.domain.messages import Movement
 from offerhub.domain.payments import IncomingPayment
-from offerhub.domain.plans import PAY_OUT, OperationKind, Step, intent_id, plan
+from offerhub.domain.plans import PAY_OUT, Step, intent_id, parse_intent_id
 from offerhub.domain.states import AttemptState
 from offerhub.domain.withdrawals import AddressKind, Destination
 from offerhub.storage import attempts, ledger, operations, orders, users, wallets
@@ -74,14 +74,12 @@ class Market:
 
     async def order(self, buyer: UserRecord, seller: UserRecord, amount_stroops: int, fee_bps: int = 0) -> OrderRecord:
         async with self.command() as transaction:
-            return await create_order(transaction, CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "A logo"), fee_bps)
+            return await create_order(transaction, CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "A logo"), Terms(fee_bps))
 
     async def planned(self, operation_id: str) -> tuple[Step, ...]:
         async with self.command() as transaction:
             layout = await begin_operation(transaction, operation_id)
-            order = await orders.get(transaction, layout.order.order_id)
-            assert order is not None
-            return plan(OperationKind(layout.kind), [milestone.state for milestone in order.milestones])
+            return tuple(parse_intent_id(step.intent_id)[1] for step in layout.steps)
 
     async def escrows_in_the_books(self) -> dict[str, int]:
         """What the ledger says each contract holds, for contracts that were ever funded."""
@@ -94,9 +92,7 @@ class Market:
         """Sign the next step of an operation, as prepare and sign do."""
         async with self.command() as transaction:
             layout = await begin_operation(transaction, operation_id)
-            order = await orders.get(transaction, layout.order.order_id)
-            assert order is not None
-            step = plan(OperationKind(layout.kind), [milestone.state for milestone in order.milestones])[0]
+            step = parse_intent_id(layout.steps[0].intent_id)[1]
         return await self._sign(operation_id, step, layout.steps[0].via, source)
 
     async def sign_withdrawal(self, operation_id: str, source: str) -> AttemptRecord:

@@ -10,7 +10,7 @@ from offerhub.commands.balances import BalanceChange
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
 from offerhub.domain.events import CATALOGUE, Event, payload_schema
-from offerhub.domain.fees import MAX_PLATFORM_FEE_BPS, split_release
+from offerhub.domain.fees import MAX_PLATFORM_FEE_BPS, pay_out, split_release
 from offerhub.domain.ids import compose_id
 from offerhub.domain.ledger import Entry, Posting
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
@@ -29,7 +29,8 @@ def test_a_split_loses_nothing_and_books_in_balance(amount: int, fee_bps: int) -
     split = split_release(amount, fee_bps)
     assert split.protocol_fee_stroops + split.platform_fee_stroops + split.receiver_stroops == amount
     assert min(split.protocol_fee_stroops, split.platform_fee_stroops, split.receiver_stroops) >= 0
-    posting = ledger.release("esc_1", "usr_1", split, "hash")
+    parties = ledger.Beneficiaries("esc_1", "usr_1", "usr_2")
+    posting = ledger.pay_out(("esc_1", "release"), parties, pay_out(amount, 0, fee_bps), "hash")
     assert sum(entry.amount_stroops for entry in posting.entries) == 0
 
 

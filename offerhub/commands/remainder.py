@@ -1,0 +1,74 @@
+"""Money that somebody outside has paid into a contract: the books take it in when it is found, and it leaves with the buyer's share.
+
+A single-release contract is only resolved when the shares sum to all it holds; a multi-release one is emptied once all is paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from offerhub.commands.balances import BalanceChange, book
+from offerhub.commands.operation_facts import get_operation, is_finished
+from offerhub.commands.order_facts import accept, emit_escrow, lock_order
+from offerhub.commands.payouts import check_movements
+from offerhub.domain import ledger
+from offerhub.domain.fees import pay_out
+from offerhub.domain.ledger import Beneficiaries
+from offerhub.domain.messages import Movement
+from offerhub.domain.money import format_amount
+from offerhub.domain.plans import OperationKind, Subject
+from offerhub.domain.states import AttemptState, OrderState
+from offerhub.storage import attempts, operations
+from offerhub.storage import ledger as books
+from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.operations import OperationRecord
+from offerhub.storage.orders import OrderRecord
+from offerhub.storage.unit_of_work import Transaction
+
+_RESOLVING = frozenset({OperationKind.REFUND, OperationKind.DISPUTE_RESOLUTION})
+
+
+async def take_in_excess(transaction: Transaction, operation_id: str, held_stroops: int) -> None:
+    """``held_stroops`` is what the chain shows before a resolution: what the books do not know goes to the buyer with it.
+
+    Nothing happens once an envelope is signed for the operation, on multi-release contracts (a milestone is resolved by its own amount),
+    or when the chain holds no more than the books.
+    """
+    operation = await get_operation(transaction, operation_id)
+    order = await lock_order(transaction, operation.resource_id)
+    if is_finished(operation) or OperationKind(operation.kind) not in _RESOLVING or operation.subject.per_milestone:
+        return
+    excess = held_stroops - await books.balance(transaction, ledger.in_escrow(order.the_escrow.id))
+    resolving = [one for one in await attempts.of_operation(transaction, operation.id) if one.step and one.step["action"] == "resolve"]
+    if excess <= 0 or any(one.is_open or one.state is AttemptState.CONFIRMED for one in resolving):
+        return
+    await _take_in(transaction, order, operation.id, excess)
+    subject = replace(operation.subject, excess_stroops=excess)
+    await operations.set_subject(transaction, operation.id, subject)
+
+
+async def withdraw_remaining(transaction: Transaction, order_id: str, held_stroops: int) -> OperationRecord | None:
+    """After the last milestone is paid: what the contract still holds, nobody knows from whom, goes to the buyer. None: it is empty."""
+    order = await lock_order(transaction, order_id)
+    if not order.is_per_milestone or order.state is not OrderState.CLOSED or held_stroops <= 0 or order.operation is not None:
+        return None
+    operation = await accept(transaction, order, OperationKind.REMAINDER, Subject(excess_stroops=held_stroops))
+    await _take_in(transaction, order, operation.id, held_stroops)
+    return operation
+
+
+async def book_remainder(transaction: Transaction, order: OrderRecord, operation: OperationRecord, paid: AttemptRecord) -> OrderRecord:
+    """``escrow → buyer`` less the contract's fees; the order has been closed before."""
+    payout = pay_out(0, operation.subject.buyer_gross_stroops, order.platform_fee_bps)
+    await check_movements(transaction, order, payout, [Movement(**movement) for movement in paid.movements or ()])
+    parties = Beneficiaries(order.the_escrow.id, order.seller_id, order.buyer_id)
+    change = BalanceChange("balance.credited", order.buyer_id, payout.buyer_stroops, "escrow_refund", order.id)
+    await book(transaction, ledger.pay_out((operation.id, "remainder"), parties, payout, paid.inner_hash), change)
+    await operations.finish(transaction, operation.id)
+    return order
+
+
+async def _take_in(transaction: Transaction, order: OrderRecord, operation_id: str, excess: int) -> None:
+    await books.post(transaction, ledger.excess(operation_id, order.the_escrow.id, excess))
+    transaction.audit("escrow.excess_found", ("escrow", order.the_escrow.id), None, {"amount": format_amount(excess)})
+    emit_escrow(transaction, "escrow.excess_found", order, amount=format_amount(excess), operationId=operation_id)
