@@ -8,6 +8,7 @@ import uvicorn
 
 from api.app import create_app, create_services
 from api.call import Services
+from api.protocol import BoundedHead
 from offerhub.settings import load_settings
 from offerhub.telemetry import logs
 
@@ -27,16 +28,15 @@ class ApiServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def main() -> None:
-    settings = load_settings()
-    logs.configure(settings.log_level, settings.log_format)
-    services = create_services(settings)
-    config = uvicorn.Config(
+def server_config(services: Services) -> uvicorn.Config:
+    settings = services.settings
+    return uvicorn.Config(
         create_app(services),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,
@@ -44,7 +44,13 @@ def main() -> None:
         forwarded_allow_ips=settings.trusted_proxies or None,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    ApiServer(config, services).run()
+
+
+def main() -> None:
+    settings = load_settings()
+    logs.configure(settings.log_level, settings.log_format)
+    services = create_services(settings)
+    ApiServer(server_config(services), services).run()
 
 
 if __name__ == "__main__":

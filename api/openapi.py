@@ -12,12 +12,18 @@ from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import CATALOGUE, payload_schema
 
 _C = ErrorCode
-_OF_ALL = (_C.VALIDATION_ERROR, _C.INTERNAL_ERROR)
+_OF_ALL = (_C.VALIDATION_ERROR, _C.HEADERS_TOO_LARGE, _C.INTERNAL_ERROR)
 _OF_AUTHENTICATED = (_C.UNAUTHORIZED, _C.INVALID_API_KEY, _C.INSUFFICIENT_SCOPE, _C.IP_NOT_ALLOWED, _C.PROVIDER_UNAVAILABLE)
 _OF_CHANGING = (_C.PAYLOAD_TOO_LARGE, _C.UNSUPPORTED_MEDIA_TYPE, _C.IDEMPOTENCY_KEY_REUSED, _C.IDEMPOTENCY_KEY_IN_PROGRESS)
 _STRING = {"type": "string"}
 _REQUEST_ID = {"X-Request-ID": {"description": "The request's id, sent or made; also the events' correlationId.", "schema": _STRING}}
 _LOCATION = {"Location": {"description": "Where to read the resource or operation.", "schema": _STRING}}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before asking again.", "schema": _STRING}}
+_QUOTA = {
+    "X-RateLimit-Limit": {"description": "Requests a minute; absent, like the next two, where the limit is off.", "schema": _STRING},
+    "X-RateLimit-Remaining": {"description": "Requests left in this minute.", "schema": _STRING},
+    "X-RateLimit-Reset": {"description": "When the next minute begins, in seconds since 1970.", "schema": _STRING},
+}
 _REPLAYED = {"Idempotent-Replayed": {"description": "true when this answer was kept from an earlier request.", "schema": _STRING}}
 _MEANING = {200: "Done.", 201: "Created.", 202: "Accepted; follow the operation.", 503: "Something that is needed is down."}
 _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_ERROR, _C.PROVIDER_ERROR, _C.PROVIDER_TIMEOUT)
@@ -43,13 +49,15 @@ def operation_route(summary: str, shape: type[Any], status: int, errors: Sequenc
     return Documented(summary, shape, status, (202,), (*errors, *_CHAIN))
 
 
-def responses(documented: Documented, method: str, *, public: bool) -> dict[int | str, dict[str, Any]]:
+def responses(documented: Documented, method: str, *, public: bool, limited: bool) -> dict[int | str, dict[str, Any]]:
     codes = [*_OF_ALL, *documented.errors]
     codes += [] if public else _OF_AUTHENTICATED
+    codes += [_C.RATE_LIMITED] if limited else []
     codes += _OF_CHANGING if method != "GET" else []
     answers: dict[int | str, dict[str, Any]] = {}
     for status in (documented.status, *documented.also):
         headers = {**_REQUEST_ID, **(_LOCATION if status in (201, 202) else {}), **(_REPLAYED if method != "GET" else {})}
+        headers |= _QUOTA if limited and not public else {}
         answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": headers}
         if documented.media:
             answers[status]["content"] = {media: {"schema": _STRING} for media in documented.media}
@@ -64,7 +72,7 @@ def _error(codes: Sequence[ErrorCode]) -> dict[str, Any]:
     return {
         "model": ErrorAnswer,
         "description": ", ".join(f"`{code}`" for code in codes),
-        "headers": _REQUEST_ID,
+        "headers": {**_REQUEST_ID, **(_RETRY_AFTER if problems.status_of(codes[0]) in (429, 503) else {})},
         "content": {"application/json": {"examples": examples}},
     }
 

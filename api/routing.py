@@ -89,7 +89,9 @@ class Routes:
                 description=route.endpoint.__doc__,
                 status_code=route.documented.status,
                 response_model=None,
-                responses=responses(route.documented, route.method, public=route.gate.scope is Scope.PUBLIC),
+                responses=responses(
+                    route.documented, route.method, public=route.gate.scope is Scope.PUBLIC, limited=route.gate.limit is not None
+                ),
                 openapi_extra=_extra(route.gate),
             )
 

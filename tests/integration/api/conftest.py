@@ -12,11 +12,10 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from redis.asyncio import Redis
 
-from api.__main__ import ApiServer
-from api.app import create_app, create_services
+from api.__main__ import ApiServer, server_config
+from api.app import create_services
 from api.call import Services
 from offerhub.settings import Settings
 from offerhub.storage.unit_of_work import EVENTS_WRITTEN, Database
@@ -33,6 +32,7 @@ logs.configure("WARNING", "json")
 
 def settings(postgres_url: str, redis_url: str, **more: Any) -> Settings:
     values: dict[str, Any] = {
+        "port": 0,
         "database_url": postgres_url,
         "redis_url": redis_url,
         "network_passphrase": "Sandbox",
@@ -75,10 +75,7 @@ class Api:
 
 @asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[str]:
-    config = uvicorn.Config(
-        create_app(services), port=0, http="httptools", access_log=False, log_config=None, timeout_graceful_shutdown=5, lifespan="on"
-    )
-    server = ApiServer(config, services)
+    server = ApiServer(server_config(services), services)
     server.capture_signals = suppress  # type: ignore[method-assign,assignment] # the test run keeps its own
     running = asyncio.create_task(server.serve())
     while not server.started:
