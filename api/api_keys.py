@@ -9,8 +9,8 @@ from fastapi import Query, Response
 
 from api import idempotency, present
 from api.answers import API_PREFIX, Answer, iso, ok, page, success
-from api.auth import KEYS_CHANGED, MASTER_ID, Scope
-from api.call import Call, CallWithKey, CurrentCall
+from api.auth import KEYS_CHANGED, MASTER_ID, Scope, Tokens
+from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
 from api.schemas.answers import One, Page, PageQuery
@@ -25,13 +25,17 @@ from offerhub.storage.unit_of_work import Transaction
 
 routes = Routes("API keys")
 _C = ErrorCode
+_CREATE = Documented("Create an API key", One[NewApiKey], 201)
+_LIST = Documented("List API keys", Page[ApiKey])
 _REVOKE = Documented("Revoke an API key", One[ApiKey], errors=(_C.API_KEY_NOT_FOUND,))
 _ROTATE = Documented("Give an API key a new secret", One[NewApiKey], errors=(_C.API_KEY_NOT_FOUND, _C.INVALID_STATE))
 _TOKEN_ERRORS = (_C.API_KEY_NOT_FOUND, _C.INVALID_STATE, _C.USER_NOT_FOUND)
+_TOKEN = Documented("Make a short-lived token of this key", One[NewToken], 201, errors=_TOKEN_ERRORS)
+_TOKEN_OF = Documented("Make a short-lived token of a key", One[NewToken], 201, errors=_TOKEN_ERRORS)
 
 
-@routes.post("/auth/api-keys", Scope.ADMIN, Documented("Create an API key", One[NewApiKey], 201))
-async def create_key(call: CallWithKey, body: CreateApiKeyBody) -> Response:
+@routes.post("/auth/api-keys", Scope.ADMIN, _CREATE, tokens=Tokens.NONE)
+async def create_key(call: CurrentCall, body: CreateApiKeyBody) -> Response:
     """`apiKey` is in this answer only: it is stored nowhere, so a replay of the request has null there."""
     live = is_live(call)
 
@@ -46,15 +50,15 @@ async def create_key(call: CallWithKey, body: CreateApiKeyBody) -> Response:
     return (await idempotency.run(call, work)).response()
 
 
-@routes.get("/auth/api-keys", Scope.ADMIN, Documented("List API keys", Page[ApiKey]))
-async def list_keys(call: CallWithKey, query: Annotated[PageQuery, Query()]) -> Response:
+@routes.get("/auth/api-keys", Scope.ADMIN, _LIST, tokens=Tokens.NONE)
+async def list_keys(call: CurrentCall, query: Annotated[PageQuery, Query()]) -> Response:
     async with call.services.database.reading() as reader:
         found = await api_keys.page(reader, query.cursor, query.limit + 1)
     return page(found, query.limit, lambda key: present.api_key(key, live=is_live(call)))
 
 
-@routes.post("/auth/api-keys/{key_id}/rotate", Scope.ADMIN, _ROTATE)
-async def rotate_key(call: CallWithKey, key_id: str, body: RotateBody) -> Response:
+@routes.post("/auth/api-keys/{key_id}/rotate", Scope.ADMIN, _ROTATE, tokens=Tokens.NONE)
+async def rotate_key(call: CurrentCall, key_id: str, body: RotateBody) -> Response:
     """The key keeps its id, name, scopes and expiry. The old secret is accepted for `overlapSeconds` more, and so are the tokens made
     with it; a secret still in the overlap of an earlier rotation ends at once. `apiKey` is in this answer only; a replay has null there.
     """
@@ -70,8 +74,8 @@ async def rotate_key(call: CallWithKey, key_id: str, body: RotateBody) -> Respon
     return answer.response()
 
 
-@routes.delete("/auth/api-keys/{key_id}", Scope.ADMIN, _REVOKE)
-async def revoke_key(call: CallWithKey, key_id: str, _body: NoBody | None = None) -> Response:
+@routes.delete("/auth/api-keys/{key_id}", Scope.ADMIN, _REVOKE, tokens=Tokens.NONE)
+async def revoke_key(call: CurrentCall, key_id: str, _body: NoBody | None = None) -> Response:
     """With its tokens. Requests are refused everywhere within a second, open event streams end within two. Revoking twice is harmless."""
 
     async def work(transaction: Transaction) -> Answer:
@@ -85,8 +89,8 @@ async def revoke_key(call: CallWithKey, key_id: str, _body: NoBody | None = None
     return answer.response()
 
 
-@routes.post("/auth/token", Scope.WRITE, Documented("Make a short-lived token of this key", One[NewToken], 201, errors=_TOKEN_ERRORS))
-async def make_token(call: CallWithKey, body: CreateTokenBody | None = None) -> Response:
+@routes.post("/auth/token", Scope.WRITE, _TOKEN, tokens=Tokens.NONE)
+async def make_token(call: CurrentCall, body: CreateTokenBody | None = None) -> Response:
     """For a frontend: with `userId`, the token shows that user's events, balance and wallet, and nothing else.
 
     Without, it has the key's scopes or those of them that are asked for. Neither can make keys or tokens. It ends with its key and with
@@ -98,11 +102,8 @@ async def make_token(call: CallWithKey, body: CreateTokenBody | None = None) -> 
     return await _make_token(call, call.caller.key.id, body or CreateTokenBody())
 
 
-_MAKE_TOKEN_OF = Documented("Make a short-lived token of a key", One[NewToken], 201, errors=_TOKEN_ERRORS)
-
-
-@routes.post("/auth/api-keys/{key_id}/token", Scope.WRITE, _MAKE_TOKEN_OF)
-async def make_token_of(call: CallWithKey, key_id: str, body: CreateTokenBody | None = None) -> Response:
+@routes.post("/auth/api-keys/{key_id}/token", Scope.WRITE, _TOKEN_OF, tokens=Tokens.NONE)
+async def make_token_of(call: CurrentCall, key_id: str, body: CreateTokenBody | None = None) -> Response:
     """As `/auth/token`. Tokens of another key than one's own are made by `admin` only."""
     if key_id != call.caller.id and not EVERYTHING & set(call.caller.scopes):
         details = {"requiredScope": Scope.ADMIN.value, "currentScopes": list(call.caller.scopes)}
@@ -110,7 +111,7 @@ async def make_token_of(call: CallWithKey, key_id: str, body: CreateTokenBody | 
     return await _make_token(call, key_id, body or CreateTokenBody())
 
 
-@routes.get("/me", Scope.ANY, Documented("Who this key is", One[Me]), bound_tokens=True)
+@routes.get("/me", Scope.ANY, Documented("Who this key is", One[Me]), tokens=Tokens.BOUND)
 async def get_me(call: CurrentCall) -> Response:
     key, token = call.caller.key, call.caller.token
     ends = token.expires_at if token else key.expires_at if key else None
@@ -127,7 +128,7 @@ async def get_me(call: CurrentCall) -> Response:
     )
 
 
-@routes.get("/auth/me", Scope.ANY, Documented("Who this key is", One[Me]), bound_tokens=True)
+@routes.get("/auth/me", Scope.ANY, Documented("Who this key is", One[Me]), tokens=Tokens.BOUND)
 async def get_auth_me(call: CurrentCall) -> Response:
     """The same as `/me`."""
     return await get_me(call)

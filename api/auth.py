@@ -44,6 +44,18 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class Tokens(StrEnum):
+    """Which short-lived tokens a route takes besides keys.
+
+    ``NONE`` is for making keys and tokens: a token that leaked must not be able to outlive itself. ``BOUND`` takes those bound to a user
+    too: where the path names a ``user_id`` it must be his, and where it does not, the handler keeps to ``Caller.bound_to``.
+    """
+
+    NONE = "none"
+    UNBOUND = "unbound"
+    BOUND = "bound"
+
+
 @dataclass(frozen=True)
 class Caller:
     """``id`` is the key's, also for a token: its idempotency keys, audit entries and limits are the key's.
@@ -67,23 +79,21 @@ class Caller:
         """Whose requests these are to the rate limits: a token's are its key's, those of a bound token its user's."""
         return f"{self.id}:{self.bound_to}" if self.bound_to else self.id
 
-    def require(self, scope: Scope) -> None:
-        if scope in (Scope.PUBLIC, Scope.ANY) or grants(self.scopes, scope.value):
-            return
-        details = {"requiredScope": scope.value, "currentScopes": list(self.scopes)}
-        raise DomainError(ErrorCode.INSUFFICIENT_SCOPE, f"This needs a key with the scope {scope.value}.", details)
+    def require(self, scope: Scope, tokens: Tokens = Tokens.UNBOUND) -> None:
+        if scope not in (Scope.PUBLIC, Scope.ANY) and not grants(self.scopes, scope.value):
+            raise self._refused(f"This needs a key with the scope {scope.value}.", requiredScope=scope.value)
+        if self.token is not None and tokens is Tokens.NONE:
+            raise self._refused("This needs an API key; a token cannot do it.")
+        if self.bound_to is not None and tokens is not Tokens.BOUND:
+            raise self._refused("A token bound to a user shows his events, balance and wallet, and nothing else.", userId=self.bound_to)
 
-    def require_user(self, user_id: str | None) -> None:
-        """Of a token bound to a user: that this is about him. The answer is the same for users that do not exist."""
+    def require_user(self, user_id: str) -> None:
+        """Of a token bound to a user: that this is him. The answer is the same for users that do not exist."""
         if self.bound_to is not None and user_id != self.bound_to:
-            details = {"userId": self.bound_to, "currentScopes": list(self.scopes)}
-            raise DomainError(ErrorCode.INSUFFICIENT_SCOPE, "This token is bound to one user and shows nothing else.", details)
+            raise self._refused("This token is bound to another user.", userId=self.bound_to)
 
-    def require_key(self) -> None:
-        """Keys and tokens are made by keys: a token that leaked must not be able to outlive itself."""
-        if self.token is not None:
-            details = {"currentScopes": list(self.scopes)}
-            raise DomainError(ErrorCode.INSUFFICIENT_SCOPE, "This needs an API key; a token cannot do it.", details)
+    def _refused(self, message: str, **facts: str) -> DomainError:
+        return DomainError(ErrorCode.INSUFFICIENT_SCOPE, message, {**facts, "currentScopes": list(self.scopes)})
 
 
 ANONYMOUS = Caller("anonymous", ())

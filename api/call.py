@@ -26,6 +26,7 @@ from offerhub.stream.webhook_secrets import WebhookSecrets
 DEFAULT_WAIT_S = 25
 MAX_WAIT_S = 55
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
+_DRY_RUN = "dryRun=true"
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?")
 
 
@@ -50,7 +51,8 @@ class Services:
 class Call:
     """One authenticated request. ``idempotency_key`` and ``wait_s`` come from its headers, ``wait_s`` 0 meaning answer at once.
 
-    ``moves_money`` is declared on its route: while the instance is drained, such a request begins nothing new.
+    ``moves_money`` is declared on its route: while the instance is drained, such a request begins nothing new; with ``dry_run`` it begins
+    nothing at all and is answered with a quote.
     """
 
     services: Services
@@ -62,6 +64,7 @@ class Call:
     idempotency_key: str | None
     wait_s: int
     moves_money: bool = False
+    dry_run: bool = False
 
     @property
     def context(self) -> Context:
@@ -79,6 +82,9 @@ def describe(request: Request, services: Services, caller: Caller, body: bytes, 
         raise problems.invalid([("Idempotency-Key", "1 to 255 visible ASCII characters")])
     query = request.scope["query_string"].decode("latin-1")
     path = request.scope["path"]
+    dry_run = _DRY_RUN in query
+    if dry_run and not moves_money and request.method != "GET":
+        raise problems.invalid([("dryRun", "this request moves no money; it cannot be tried without being done")])
     return Call(
         services=services,
         caller=caller,
@@ -89,6 +95,7 @@ def describe(request: Request, services: Services, caller: Caller, body: bytes, 
         idempotency_key=key,
         wait_s=wait_of(request.headers.get("prefer", "")),
         moves_money=moves_money,
+        dry_run=dry_run,
     )
 
 
@@ -106,12 +113,4 @@ async def _current(request: Request) -> Call:
     return cast("Call", request.scope["call"])
 
 
-async def _with_key(request: Request) -> Call:
-    call = await _current(request)
-    call.caller.require_key()
-    return call
-
-
 CurrentCall = Annotated[Call, Depends(_current)]
-# For what a token may not do.
-CallWithKey = Annotated[Call, Depends(_with_key)]

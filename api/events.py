@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from api import problems
 from api.answers import page
-from api.auth import Caller, Scope
+from api.auth import Caller, Scope, Tokens
 from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
@@ -46,7 +46,7 @@ class Start:
 _EVENTS = Documented("Events, as a stream or a list", Page[Event], media=("text/event-stream",))
 
 
-@routes.get("/events", Scope.READ, _EVENTS, bound_tokens=True)
+@routes.get("/events", Scope.READ, _EVENTS, tokens=Tokens.BOUND)
 async def get_events(call: CurrentCall, request: Request, query: Annotated[EventQuery, Query()]) -> Response:
     """A stream (`text/event-stream`), or with `Accept: application/json` a page, oldest first.
 

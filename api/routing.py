@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from api import problems, strict_json
 from api.answers import API_PREFIX
-from api.auth import ANONYMOUS, Caller, Scope
+from api.auth import ANONYMOUS, Caller, Scope, Tokens
 from api.call import Services, describe
 from api.openapi import Documented, responses
 from api.rate_limit import Limit
@@ -20,7 +20,7 @@ from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.telemetry import logs
 
 SCOPE_KEY = "x-required-scope"
-BOUND_KEY = "x-user-bound-tokens"
+TOKENS_KEY = "x-tokens"
 LIMIT_KEY = "x-rate-limit"
 MONEY_KEY = "x-moves-money"
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -31,14 +31,13 @@ Handler = TypeVar("Handler", bound=Endpoint)
 class Gate:
     """What a request passes before its handler sees it.
 
-    ``bound_tokens`` lets tokens in that are bound to one user: where the path names a ``user_id`` it must be his, and where it does not
-    the handler keeps to ``Caller.bound_to``. ``limit`` is None for what is never refused for being too much. ``moves_money``: it begins
-    a movement of money, which is refused with ``MAINTENANCE`` while the instance is drained.
+    ``limit`` is None for what is never refused for being too much. ``moves_money``: it begins a movement of money, which is refused with
+    ``MAINTENANCE`` while the instance is drained.
     """
 
     scope: Scope
     limit: Limit | None = Limit.KEY
-    bound_tokens: bool = False
+    tokens: Tokens = Tokens.UNBOUND
     moves_money: bool = False
 
 
@@ -59,22 +58,24 @@ class Routes:
     declared: list[Declared] = field(default_factory=list)
 
     def get(
-        self, path: str, scope: Scope, documented: Documented, *, bound_tokens: bool = False, limited: bool = True
+        self, path: str, scope: Scope, documented: Documented, *, tokens: Tokens = Tokens.UNBOUND, limited: bool = True
     ) -> Callable[[Handler], Handler]:
         streams = "text/event-stream" in documented.media
         limit = Limit.ADDRESS if scope is Scope.PUBLIC else Limit.STREAMS if streams else Limit.KEY
-        return self._declare("GET", path, Gate(Scope(scope), limit if limited else None, bound_tokens), documented)
+        return self._declare("GET", path, Gate(scope, limit if limited else None, tokens), documented)
 
-    def post(self, path: str, scope: Scope, documented: Documented, *, moves_money: bool = False) -> Callable[[Handler], Handler]:
+    def post(
+        self, path: str, scope: Scope, documented: Documented, *, tokens: Tokens = Tokens.UNBOUND, moves_money: bool = False
+    ) -> Callable[[Handler], Handler]:
         if moves_money:
             documented = replace(documented, errors=(*documented.errors, ErrorCode.MAINTENANCE))
-        return self._declare("POST", path, Gate(Scope(scope), moves_money=moves_money), documented)
+        return self._declare("POST", path, Gate(scope, tokens=tokens, moves_money=moves_money), documented)
 
     def patch(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
-        return self._declare("PATCH", path, Gate(Scope(scope)), documented)
+        return self._declare("PATCH", path, Gate(scope), documented)
 
-    def delete(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
-        return self._declare("DELETE", path, Gate(Scope(scope)), documented)
+    def delete(self, path: str, scope: Scope, documented: Documented, *, tokens: Tokens = Tokens.UNBOUND) -> Callable[[Handler], Handler]:
+        return self._declare("DELETE", path, Gate(scope, tokens=tokens), documented)
 
     def add_to(self, app: FastAPI) -> None:
         for route in self.declared:
@@ -155,10 +156,8 @@ async def _caller(request: Request, services: Services, gate: Gate) -> Caller:
         await limits.check(Limit.ADDRESS, address)
         raise
     await _count(request, services, gate, caller)
-    caller.require(gate.scope)
-    if not gate.bound_tokens:
-        caller.require_user(None)
-    elif "user_id" in request.path_params:
+    caller.require(gate.scope, gate.tokens)
+    if "user_id" in request.path_params:
         caller.require_user(request.path_params["user_id"])
     return caller
 
@@ -178,13 +177,13 @@ def _extra(gate: Gate) -> dict[str, Any]:
     """The gate as the document shows it, and as ``_gate`` reads it back."""
     security: Sequence[dict[str, list[str]]] = () if gate.scope is Scope.PUBLIC else ({"bearer": []}, {"apiKey": []})
     limit = gate.limit.value if gate.limit else None
-    shown = {SCOPE_KEY: gate.scope.value, LIMIT_KEY: limit, BOUND_KEY: gate.bound_tokens, MONEY_KEY: gate.moves_money}
+    shown = {SCOPE_KEY: gate.scope.value, LIMIT_KEY: limit, TOKENS_KEY: gate.tokens.value, MONEY_KEY: gate.moves_money}
     return {**shown, "security": list(security)}
 
 
 def _gate(extra: dict[str, Any]) -> Gate:
     limit = Limit(extra[LIMIT_KEY]) if extra[LIMIT_KEY] else None
-    return Gate(Scope(extra[SCOPE_KEY]), limit, extra[BOUND_KEY], extra[MONEY_KEY])
+    return Gate(Scope(extra[SCOPE_KEY]), limit, Tokens(extra[TOKENS_KEY]), extra[MONEY_KEY])
 
 
 def _camel(name: str) -> str:
