@@ -8,7 +8,7 @@ from fastapi import Query, Response
 
 from api import idempotency, present
 from api.answers import API_PREFIX, Answer, at_top_level, ok, page, success
-from api.auth import Scope
+from api.auth import Scope, Tokens
 from api.call import CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
@@ -60,7 +60,7 @@ async def get_user_by_external_id(call: CurrentCall, external_user_id: str) -> R
         return ok(present.user(user, await ledger.user_balance(reader, user.id)))
 
 
-@routes.get("/users/{user_id}/balance", Scope.READ, Documented("Read a user's balance", BareBalance, errors=_MISSING))
+@routes.get("/users/{user_id}/balance", Scope.READ, Documented("Read a user's balance", BareBalance, errors=_MISSING), tokens=Tokens.BOUND)
 async def get_user_balance(call: CurrentCall, user_id: str) -> Response:
     """The ledger's figures: `available` can be spent, `reserved` waits for an escrow, `inEscrow` is held by contracts."""
     async with call.services.database.reading() as reader:
@@ -68,7 +68,7 @@ async def get_user_balance(call: CurrentCall, user_id: str) -> Response:
         return at_top_level(present.balance(user.id, await ledger.user_balance(reader, user.id)))
 
 
-@routes.get("/balances/{user_id}", Scope.READ, Documented("Read a user's balance", BareBalance, errors=_MISSING))
+@routes.get("/balances/{user_id}", Scope.READ, Documented("Read a user's balance", BareBalance, errors=_MISSING), tokens=Tokens.BOUND)
 async def get_balance(call: CurrentCall, user_id: str) -> Response:
     """The same as `/users/{id}/balance`."""
     return await get_user_balance(call, user_id)

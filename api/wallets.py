@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from fastapi import Response
 
 from api.answers import iso, ok
-from api.auth import Scope
+from api.auth import Scope, Tokens
 from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
@@ -25,7 +25,7 @@ routes = Routes("Wallets")
 _MISSING = (ErrorCode.USER_NOT_FOUND, ErrorCode.WALLET_NOT_READY)
 
 
-@routes.get("/users/{user_id}/wallet", Scope.READ, Documented("Read a user's wallet", One[Wallet], errors=_MISSING))
+@routes.get("/users/{user_id}/wallet", Scope.READ, Documented("Read a user's wallet", One[Wallet], errors=_MISSING), tokens=Tokens.BOUND)
 async def get_wallet(call: CurrentCall, user_id: str) -> Response:
     """`balance` mirrors the chain: USDC that the books hold in this account, and lumens that somebody sent there."""
     async with call.services.database.reading() as reader:
@@ -46,7 +46,9 @@ async def get_wallet(call: CurrentCall, user_id: str) -> Response:
     )
 
 
-@routes.get("/users/{user_id}/wallet/deposit", Scope.READ, Documented("How to pay in", One[DepositAddress], errors=_MISSING))
+@routes.get(
+    "/users/{user_id}/wallet/deposit", Scope.READ, Documented("How to pay in", One[DepositAddress], errors=_MISSING), tokens=Tokens.BOUND
+)
 async def get_deposit_address(call: CurrentCall, user_id: str) -> Response:
     async with call.services.database.reading() as reader:
         wallet = await _wallet(reader, user_id)
