@@ -52,7 +52,7 @@ from offerhub.domain.messages import (
     TRUSTLESS_QUEUE,
     WALLET_STOCK_WORKFLOW_ID,
 )
-from offerhub.providers.budget import RequestBudget
+from offerhub.providers.budget import TRUSTLESS_WORK, RequestBudget
 from offerhub.providers.trustless_work import Access, TrustlessWork
 from offerhub.reconciliation.run import Reconciler
 from offerhub.settings import Settings, load_settings
@@ -132,7 +132,7 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
     """The task queue of a role and what it does there."""
     settings, database = adapters.settings, adapters.database
     if role == "trustless":
-        budget = RequestBudget(adapters.redis, "trustless-work", settings.trustless_work_requests_per_minute)
+        budget = RequestBudget(adapters.redis, TRUSTLESS_WORK, settings.trustless_work_requests_per_minute)
         access = Access(settings.trustless_work_url, settings.trustless_work_api_key)
         trustless = TrustlessWork(access, settings.usdc_issuer, budget, adapters.http)
         escrow = EscrowActivities(database, trustless, adapters.check)

@@ -39,6 +39,7 @@ from api.auth import KEYS_CHANGED, Keyring
 from api.call import Services
 from api.drain import Drain
 from api.health import HealthReport
+from api.metrics import RequestTimes, get_metrics, request_times
 from api.middleware import RequestFrame
 from api.openapi import DESCRIPTION, complete
 from api.rate_limit import RateLimits
@@ -118,7 +119,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.health = HealthReport(services)
     app.router.route_class = ScopedRoute
+    app.state.request_times = request_times()
     app.add_middleware(RequestFrame)
+    app.add_middleware(RequestTimes, times=app.state.request_times)
     app.add_exception_handler(HTTPException, _refused_by_framework)
     for resource in _RESOURCES:
         resource.routes.add_to(app)
@@ -200,3 +203,4 @@ def _add_documents(app: FastAPI) -> None:
         app.add_route(f"{prefix}/openapi.json", openapi, include_in_schema=False)
         app.add_route(f"{prefix}/docs", docs, include_in_schema=False)
         app.add_route(f"{prefix}{problems.DOCS_PATH}", error_codes, include_in_schema=False)
+        app.add_route(f"{prefix}/metrics", get_metrics, include_in_schema=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -95,13 +95,15 @@ class Settings(BaseSettings):
     rate_limit_address_per_minute: int = Field(default=100, ge=0)
     rate_limit_streams_per_minute: int = Field(default=100, ge=0)
     rate_limit_withdrawals_per_minute: int = Field(default=5, ge=0)
+    # Who may read /metrics: networks, comma-separated; empty for nobody. Nobody may through a proxy.
+    metrics_allowed_networks: str = "127.0.0.0/8,::1/128"
     log_level: str = "INFO"
     log_format: Literal["json", "console"] = "json"
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "metrics_allowed_networks")
     @classmethod
     def _networks(cls, value: str) -> str:
-        """Whoever is named here may say any address, so everybody (``*``) cannot be."""
+        """Of a proxy: whoever is named here may say any address, so everybody (``*``) cannot be."""
         for network in filter(None, (part.strip() for part in value.split(","))):
             ip_network(network)
         return value
@@ -132,6 +134,10 @@ class Settings(BaseSettings):
     @property
     def allows_private_webhooks(self) -> bool:
         return (self.webhook_allow_private_targets or str(self.stellar_network == "sandbox").lower()) == "true"
+
+    @property
+    def metrics_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(part.strip()) for part in self.metrics_allowed_networks.split(",") if part.strip())
 
     @property
     def roles(self) -> frozenset[str]:

@@ -98,6 +98,10 @@ class Hub:
             with suppress(asyncio.CancelledError):
                 await self._reader
 
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscriptions)
+
     @contextmanager
     def subscribe(self, wanted: EventFilter) -> Iterator[Subscription]:
         """Everything delivered from now on. What was numbered before is in PostgreSQL, for a reader who has waited for ``ready``."""
