@@ -25,7 +25,13 @@ _QUOTA = {
     "X-RateLimit-Reset": {"description": "When the next minute begins, in seconds since 1970.", "schema": _STRING},
 }
 _REPLAYED = {"Idempotent-Replayed": {"description": "true when this answer was kept from an earlier request.", "schema": _STRING}}
-_MEANING = {200: "Done.", 201: "Created.", 202: "Accepted; follow the operation.", 503: "Something that is needed is down."}
+_MEANING = {
+    200: "Done.",
+    201: "Created.",
+    202: "Accepted; follow the operation.",
+    403: "Refused.",
+    503: "Something that is needed is down.",
+}
 _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_ERROR, _C.PROVIDER_ERROR, _C.PROVIDER_TIMEOUT)
 
 

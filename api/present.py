@@ -12,6 +12,7 @@ from offerhub.storage.deposits import DepositRecord
 from offerhub.storage.ledger import UserBalance
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowRecord, MilestoneRecord, OrderRecord
+from offerhub.storage.replay import UserPosting
 from offerhub.storage.users import UserRecord
 from offerhub.storage.webhooks import DeliveryRecord, EndpointRecord
 from offerhub.storage.withdrawals import WithdrawalRecord
@@ -29,6 +30,20 @@ def user(record: UserRecord, balance: UserBalance) -> dict[str, Any]:
         "balance": figures(balance),
         "createdAt": iso(record.created_at),
         "updatedAt": iso(record.updated_at),
+    }
+
+
+def posting(record: UserPosting) -> dict[str, Any]:
+    """Without what it changed, which depends on who is asking for what."""
+    return {
+        "id": f"post_{record.id}",
+        "kind": record.kind,
+        "reference": record.reference,
+        "orderId": record.order_id,
+        "clientOrderRef": record.client_order_ref,
+        "counterparty": record.counterparty,
+        "transactionHash": record.transaction_hash,
+        "bookedAt": iso(record.created_at),
     }
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import StringConstraints
-
+from api.schemas.balances import BalanceFigures, SignedAmount
 from api.schemas.fields import Amount, Shape, Time
-from api.schemas.users import BalanceFigures
 from offerhub.domain.reconciliation import FindingKind
-
-SignedAmount = Annotated[str, StringConstraints(pattern=r"^-?\d+\.\d{2,7}$")]
 
 
 class PartFigures(Shape):

@@ -1,15 +1,17 @@
-"""Users, their balances and wallets."""
+"""Users and their wallets."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from api.schemas.answers import PageQuery
+from api.schemas.balances import BalanceFigures, SignedAmount
 from api.schemas.fields import Amount, Body, Email, Metadata, Reference, Shape, Time, no_null
 
 UserType = Literal["BUYER", "SELLER", "BOTH"]
+UserStatus = Literal["ACTIVE", "SUSPENDED"]
 
 
 class CreateUserBody(Body):
@@ -19,31 +21,19 @@ class CreateUserBody(Body):
     metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
 
 
+class ChangeUserBody(Body):
+    """What is not sent, or sent as null, stays. ``metadata`` is merged and a key sent as null removed; ``email`` sent as "" is removed."""
+
+    email: Email | Literal[""] | None = None
+    type: UserType | None = None
+    status: UserStatus | None = None
+    metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
+
+
 class UserQuery(PageQuery):
     type: UserType | None = None
-    status: Literal["ACTIVE", "SUSPENDED"] | None = None
+    status: UserStatus | None = None
     external_user_id: Reference | None = None
-
-
-class BalanceFigures(Shape):
-    available: Amount
-    reserved: Amount
-    in_escrow: Amount
-    in_transit: Amount
-    total: Amount
-    currency: Literal["USDC"]
-
-
-class Balance(BalanceFigures):
-    user_id: str
-    updated_at: Time | None
-
-
-class BareBalance(Balance):
-    """The balance at the top level, as existing clients read it, and under ``data``."""
-
-    success: Literal[True] = True
-    data: Balance
 
 
 class UserWallet(Shape):
@@ -58,7 +48,7 @@ class User(Shape):
     external_user_id: str
     email: str | None
     type: UserType
-    status: str
+    status: UserStatus
     metadata: dict[str, Any]
     wallet: UserWallet
     balance: BalanceFigures
@@ -89,8 +79,30 @@ class Asset(Shape):
     issuer: str
 
 
+class WalletTransaction(Shape):
+    """``amount`` is what the account gained or lost. ``transactionHash`` is the chain's inner hash."""
+
+    id: str
+    kind: str
+    amount: SignedAmount
+    currency: Literal["USDC"]
+    transaction_hash: str
+    order_id: str | None
+    counterparty: str | None
+    reference: str
+    created_at: Time
+
+
+class WalletTransactionQuery(PageQuery):
+    cursor: Annotated[str, StringConstraints(pattern=r"^post_[1-9]\d{0,17}$")] | None = None
+
+    @property
+    def before_id(self) -> int | None:
+        return int(self.cursor.removeprefix("post_")) if self.cursor else None
+
+
 class DepositAddress(Shape):
-    """``uri`` is a SEP-7 payment request that wallets open."""
+    """``uri`` is a SEP-7 payment request that wallets open; draw it as a QR code where the payer should scan it."""
 
     provider: Literal["STELLAR"]
     method: Literal["stellar_address"]

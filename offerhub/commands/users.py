@@ -1,8 +1,9 @@
-"""Create users: each gets a ready wallet from the stock at once, or the next one that becomes ready."""
+"""Create and change users. Each gets a ready wallet from the stock at once, or the next one that becomes ready."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from offerhub.commands.deposits import credit_held
@@ -42,6 +43,43 @@ async def create_user(transaction: Transaction, request: CreateUser) -> UserReco
     created = await users.get(transaction, user.id)
     assert created is not None, "written in this transaction"
     return created
+
+
+@dataclass(frozen=True)
+class ChangeUser:
+    """What to change; None leaves it. ``metadata`` is merged by key, null removing one; ``email`` empty removes the address."""
+
+    email: str | None = None
+    type: str | None = None
+    status: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def change_user(transaction: Transaction, user_id: str, wish: ChangeUser) -> UserRecord:
+    """Raises ``USER_NOT_FOUND``. A suspended user starts nothing new and still receives what is his."""
+    user = await users.lock(transaction, user_id)
+    if user is None:
+        raise DomainError(ErrorCode.USER_NOT_FOUND, f"There is no user {user_id[:64]}.", {"userId": user_id[:64]})
+    merged = {**user.metadata, **wish.metadata}
+    changed = replace(
+        user,
+        email=user.email if wish.email is None else wish.email or None,
+        type=wish.type or user.type,
+        status=wish.status or user.status,
+        metadata={key: value for key, value in merged.items() if value is not None},
+    )
+    if changed == user:
+        return user
+    changed = replace(changed, updated_at=transaction.now)
+    await users.update(transaction, changed)
+    names = [name for name in ("email", "type", "status", "metadata") if getattr(user, name) != getattr(changed, name)]
+    before, after = ({name: getattr(version, name) for name in names} for version in (user, changed))
+    transaction.audit("user.updated", ("user", user.id), before, after)
+    payload = {"userId": user.id, "externalUserId": user.external_user_id, "type": changed.type, "status": changed.status}
+    transaction.emit(Event("user.updated", user.id, payload, (user.id,)))
+    if "status" in names and changed.status == "SUSPENDED":
+        transaction.emit(Event("user.suspended", user.id, payload, (user.id,)))
+    return changed
 
 
 async def give_wallet(transaction: Transaction, user_id: str) -> WalletRecord | None:

@@ -30,6 +30,7 @@ _ENVELOPE = ("attemptId", "intentId", "status", "innerHash", "outerHash", "sourc
 CATALOGUE: Mapping[str, EventType] = {
     "user.created": EventType("User", ("userId", "externalUserId", "type")),
     "user.updated": EventType("User", ("userId", "externalUserId", "type", "status")),
+    "user.suspended": EventType("User", ("userId", "externalUserId", "type", "status")),
     "wallet.created": EventType("Wallet", ("walletId", "userId", "publicKey")),
     "wallet.ready": EventType("Wallet", ("walletId", "userId", "publicKey")),
     "balance.credited": EventType("Balance", _BALANCE, ("transactionHash", "orderId", "depositId", "withdrawalId")),

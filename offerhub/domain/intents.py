@@ -139,14 +139,7 @@ class PayOut:
 
 
 EscrowIntent = (
-    DeployEscrow
-    | FundEscrow
-    | ChangeMilestoneStatus
-    | ApproveMilestone
-    | ReleaseFunds
-    | FreezeEscrow
-    | ResolveEscrow
-    | WithdrawRemaining
+    DeployEscrow | FundEscrow | ChangeMilestoneStatus | ApproveMilestone | ReleaseFunds | FreezeEscrow | ResolveEscrow | WithdrawRemaining
 )
 OwnIntent = ActivateWallets | TrustAsset | PayOut
 Intent = EscrowIntent | OwnIntent

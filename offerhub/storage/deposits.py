@@ -29,7 +29,6 @@ _LIST = text(
     ORDER BY id DESC LIMIT :limit
     """  # noqa: S608
 )
-_RECEIVED = text("SELECT coalesce(sum(amount), 0) AS amount FROM deposits WHERE user_id = :user_id AND asset = :asset")
 _HELD = text(f"SELECT {_COLUMNS} FROM deposits WHERE recipient = :recipient AND status = 'HELD' ORDER BY id FOR UPDATE")  # noqa: S608
 _CREDIT_HELD = text("UPDATE deposits SET status = 'CREDITED', user_id = :user_id, reason = NULL WHERE id = :id AND status = 'HELD'")
 _RECORDED = text(
@@ -84,12 +83,6 @@ class DepositFilter:
 
 async def page(transaction: Transaction, wanted: DepositFilter, cursor: str | None, limit: int) -> list[DepositRecord]:
     return [DepositRecord(**row) for row in await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)]
-
-
-async def received(transaction: Transaction, user_id: str, asset: str) -> int:
-    """How much of an asset the chain brought to a user's wallet, credited or not, in stroops."""
-    row = await transaction.first(_RECEIVED, user_id=user_id, asset=asset)
-    return int(row["amount"]) if row else 0
 
 
 async def held(transaction: Transaction, recipient: str) -> list[DepositRecord]:

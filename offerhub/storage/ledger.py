@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import orjson
 from sqlalchemy import text
@@ -45,6 +46,9 @@ _OPEN = text(
 )
 _BALANCE = text("SELECT balance FROM account_balances WHERE account = :account")
 _LOCK = text("SELECT account, balance FROM account_balances WHERE account = ANY(:accounts) ORDER BY account FOR UPDATE")
+
+
+FIGURES = ("available", "reserved", "in_escrow", "in_transit")
 
 
 @dataclass(frozen=True)
@@ -104,35 +108,41 @@ async def balance(transaction: Transaction, account: str) -> int:
     return int(row["balance"]) if row else 0
 
 
+# Of the user ``u.id``; whoever reads users can read their balances in the same statement.
+BALANCE_COLUMNS = """coalesce(a.balance, 0) AS available, coalesce(r.balance, 0) AS reserved,
+    coalesce((SELECT sum(b.balance) FROM orders o JOIN escrows e ON e.order_id = o.id
+              JOIN account_balances b ON b.account = 'escrow:' || e.id
+              WHERE o.buyer_id = u.id AND o.state <> 'CLOSED'), 0) AS in_escrow,
+    coalesce((SELECT sum(b.balance) FROM withdrawals d JOIN account_balances b ON b.account = 'transit:' || d.id
+              WHERE d.user_id = u.id AND d.finished_at IS NULL), 0) AS in_transit,
+    greatest(a.updated_at, r.updated_at) AS balance_updated_at"""
+BALANCE_JOINS = """LEFT JOIN account_balances a ON a.account = 'user:' || u.id || '\\:available'
+    LEFT JOIN account_balances r ON r.account = 'user:' || u.id || '\\:reserved'"""
 _USERS = text(
-    """
-    SELECT u.id AS user_id, coalesce(a.balance, 0) AS available, coalesce(r.balance, 0) AS reserved,
-           coalesce((SELECT sum(b.balance) FROM orders o JOIN escrows e ON e.order_id = o.id
-                     JOIN account_balances b ON b.account = 'escrow:' || e.id
-                     WHERE o.buyer_id = u.id AND o.state <> 'CLOSED'), 0) AS in_escrow,
-           coalesce((SELECT sum(b.balance) FROM withdrawals w JOIN account_balances b ON b.account = 'transit\\:' || w.id
-                     WHERE w.user_id = u.id AND w.finished_at IS NULL), 0) AS in_transit,
-           greatest(a.updated_at, r.updated_at) AS updated_at
-    FROM unnest(CAST(:user_ids AS text[])) AS u(id)
-    LEFT JOIN account_balances a ON a.account = 'user:' || u.id || '\\:available'
-    LEFT JOIN account_balances r ON r.account = 'user:' || u.id || '\\:reserved'
-    """
+    f"SELECT u.id AS user_id, {BALANCE_COLUMNS} FROM unnest(CAST(:user_ids AS text[])) AS u(id) {BALANCE_JOINS}"  # noqa: S608
 )
+_USER = text(f"SELECT {BALANCE_COLUMNS} FROM users u {BALANCE_JOINS} WHERE u.id = :user_id")  # noqa: S608
+
+
+def taken_balance(row: dict[str, Any]) -> UserBalance:
+    """The balance out of a row read with ``BALANCE_COLUMNS``, which is left without them."""
+    figures = {name: int(row.pop(name)) for name in FIGURES}
+    return UserBalance(**figures, updated_at=row.pop("balance_updated_at"))
 
 
 async def user_balances(transaction: Transaction, user_ids: Sequence[str]) -> dict[str, UserBalance]:
     """By user id; users without accounts have nothing."""
-    rows = await transaction.rows(_USERS, user_ids=list(user_ids))
-    return {
-        row["user_id"]: UserBalance(
-            int(row["available"]), int(row["reserved"]), int(row["in_escrow"]), int(row["in_transit"]), row["updated_at"]
-        )
-        for row in rows
-    }
+    return {row["user_id"]: taken_balance(dict(row)) for row in await transaction.rows(_USERS, user_ids=list(user_ids))}
 
 
 async def user_balance(transaction: Transaction, user_id: str) -> UserBalance:
     return (await user_balances(transaction, (user_id,)))[user_id]
+
+
+async def balance_of(transaction: Transaction, user_id: str) -> UserBalance | None:
+    """None when there is no such user."""
+    row = await transaction.first(_USER, user_id=user_id)
+    return taken_balance(dict(row)) if row else None
 
 
 _DRIFT = text(

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
+from offerhub.storage.ledger import BALANCE_COLUMNS, BALANCE_JOINS, UserBalance, taken_balance
 from offerhub.storage.unit_of_work import Transaction
 
 _COLUMNS = "u.id, u.external_user_id, u.email, u.type, u.status, u.metadata, u.created_at, u.updated_at"
@@ -20,11 +21,21 @@ _INSERT = text(
     ON CONFLICT (external_user_id) DO NOTHING
     """
 )
+_WITH_BALANCE = f"""SELECT {_COLUMNS}, w.public_key, w.state AS wallet_state, {BALANCE_COLUMNS}
+    FROM users u LEFT JOIN wallets w ON w.user_id = u.id {BALANCE_JOINS}"""  # noqa: S608
 _GET = text(f"{_SELECT} WHERE u.id = :id")
+_LOCK = text(f"{_SELECT} WHERE u.id = :id FOR UPDATE OF u")
 _BY_EXTERNAL = text(f"{_SELECT} WHERE u.external_user_id = :external_user_id")
+_GET_WITH_BALANCE = text(f"{_WITH_BALANCE} WHERE u.id = :id")
+_BY_EXTERNAL_WITH_BALANCE = text(f"{_WITH_BALANCE} WHERE u.external_user_id = :external_user_id")
+_UPDATE = text(
+    """
+    UPDATE users SET email = :email, type = :type, status = :status, metadata = CAST(:metadata AS jsonb), updated_at = :now WHERE id = :id
+    """
+)
 _LIST = text(
     f"""
-    {_SELECT}
+    {_WITH_BALANCE}
     WHERE (CAST(:cursor AS text) IS NULL OR u.id < :cursor)
       AND (CAST(:type AS text) IS NULL OR u.type = :type)
       AND (CAST(:status AS text) IS NULL OR u.status = :status)
@@ -54,6 +65,14 @@ class UserRecord:
     updated_at: datetime
     public_key: str | None
     wallet_state: str | None
+
+
+@dataclass(frozen=True)
+class UserAccount:
+    """A user with what the books hold for him."""
+
+    user: UserRecord
+    balance: UserBalance
 
 
 @dataclass(frozen=True)
@@ -98,12 +117,38 @@ async def by_external_id(transaction: Transaction, external_user_id: str) -> Use
     return UserRecord(**row) if row else None
 
 
-async def page(transaction: Transaction, wanted: UserFilter, cursor: str | None, limit: int) -> list[UserRecord]:
+async def lock(transaction: Transaction, user_id: str) -> UserRecord | None:
+    """As he is now, locked until the transaction ends."""
+    row = await transaction.first(_LOCK, id=user_id)
+    return UserRecord(**row) if row else None
+
+
+async def update(transaction: Transaction, user: UserRecord) -> None:
+    """Write what may change of a user that this transaction has locked."""
+    values = {"id": user.id, "email": user.email, "type": user.type, "status": user.status}
+    await transaction.run(_UPDATE, **values, metadata=orjson.dumps(user.metadata).decode(), now=transaction.now)
+
+
+async def account(transaction: Transaction, user_id: str) -> UserAccount | None:
+    row = await transaction.first(_GET_WITH_BALANCE, id=user_id)
+    return _account(dict(row)) if row else None
+
+
+async def account_by_external_id(transaction: Transaction, external_user_id: str) -> UserAccount | None:
+    row = await transaction.first(_BY_EXTERNAL_WITH_BALANCE, external_user_id=external_user_id)
+    return _account(dict(row)) if row else None
+
+
+async def page(transaction: Transaction, wanted: UserFilter, cursor: str | None, limit: int) -> list[UserAccount]:
     """Newest first, from after ``cursor``."""
-    rows = await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)
-    return [UserRecord(**row) for row in rows]
+    return [_account(dict(row)) for row in await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)]
 
 
 async def standings(transaction: Transaction, user_ids: tuple[str, ...]) -> dict[str, Standing]:
     rows = await transaction.rows(_STANDING, ids=list(user_ids))
     return {row["id"]: Standing(**row) for row in rows}
+
+
+def _account(row: dict[str, Any]) -> UserAccount:
+    balance = taken_balance(row)
+    return UserAccount(UserRecord(**row), balance)
