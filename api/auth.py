@@ -41,6 +41,7 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     SUPPORT = "support"
+    TAKE_PART = "write or support"
     ADMIN = "admin"
 
 

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Protocol
 
 from api import idempotency, present, problems
 from api.answers import API_PREFIX, Answer, bare, success
 from api.call import Call
-from offerhub.storage import operations, orders, withdrawals
+from offerhub.commands.quotes import Quote, quote_operation, quote_withdrawal
+from offerhub.storage import disputes, operations, orders, withdrawals
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
 
@@ -34,21 +36,45 @@ class Resource:
     """What operations are about: how one is read and shown, and the path below which it is found."""
 
     path: str
-    read: Callable[[Transaction, str], Awaitable[Any]]
+    read: Callable[[Transaction, OperationRecord], Awaitable[Any]]
     show: Callable[[Any], dict[str, Any]]
+    quote: Callable[[Any], Quote]
 
 
-ORDER = Resource("orders", orders.get, lambda order: success(present.order(order)))
-WITHDRAWAL = Resource("withdrawals", withdrawals.get, lambda withdrawal: bare(present.withdrawal(withdrawal)))
+async def _order(reader: Transaction, operation: OperationRecord) -> Any:  # noqa: ANN401 - see Accepted
+    return await orders.get(reader, operation.resource_id)
+
+
+async def _dispute(reader: Transaction, operation: OperationRecord) -> Any:  # noqa: ANN401 - see Accepted
+    return await disputes.get(reader, str(operation.subject.dispute_id))
+
+
+async def _withdrawal(reader: Transaction, operation: OperationRecord) -> Any:  # noqa: ANN401 - see Accepted
+    return await withdrawals.get(reader, operation.resource_id)
+
+
+def _quote_order(accepted: Any) -> Quote:  # noqa: ANN401 - see Accepted
+    return quote_operation(accepted.order, accepted.operation)
+
+
+ORDER = Resource("orders", _order, lambda order: success(present.order(order)), _quote_order)
+DISPUTE = Resource("disputes", _dispute, lambda dispute: success(present.dispute(dispute)), _quote_order)
+WITHDRAWAL = Resource(
+    "withdrawals",
+    _withdrawal,
+    lambda withdrawal: bare(present.withdrawal(withdrawal)),
+    lambda accepted: quote_withdrawal(accepted.resource),
+)
 
 
 @dataclass(frozen=True)
 class Command:
-    """``accept`` is the command; ``status_when_done`` is 201 for what creates, else 200."""
+    """``accept`` is the command; ``status_when_done`` is 201 for what creates, else 200; ``keep`` is for the key's answer."""
 
     accept: Callable[[Transaction], Awaitable[Accepted]]
     status_when_done: int = 200
     about: Resource = ORDER
+    keep: timedelta = idempotency.WEEK
 
 
 @dataclass(frozen=True)
@@ -65,14 +91,27 @@ class _Known:
 
 
 async def run_operation(call: Call, command: Command) -> Answer:
-    """The whole of ``api.md`` §3."""
+    """The whole of ``api.md`` §3; or the quote, when the caller only wants to know."""
+    if call.dry_run:
+
+        async def judge(transaction: Transaction) -> Quote:
+            return command.about.quote(await command.accept(transaction))
+
+        return await rehearse(call, judge)
 
     async def work(transaction: Transaction) -> Answer:
         accepted = await command.accept(transaction)
         return _promise(_Known(command.about, accepted.resource, accepted.operation))
 
-    answer = await idempotency.run(call, work, idempotency.WEEK)
+    answer = await idempotency.run(call, work, command.keep)
     return await follow(call, answer, command.about, command.status_when_done)
+
+
+async def rehearse(call: Call, judge: Callable[[Transaction], Awaitable[Quote]]) -> Answer:
+    """Run the command with all its checks, answer what it would do, and undo it."""
+    async with call.services.database.rehearsal(call.context) as transaction:
+        quote = await judge(transaction)
+    return Answer(200, success(present.quote(quote)))
 
 
 async def follow(call: Call, answer: Answer, about: Resource, status_when_done: int) -> Answer:
@@ -105,7 +144,7 @@ async def _wait(call: Call, operation_id: str, about: Resource) -> _Known | None
 async def _look(call: Call, operation_id: str, about: Resource) -> _Known | None:
     async with call.services.database.reading() as reader:
         operation = await operations.get(reader, operation_id)
-        record = await about.read(reader, operation.resource_id) if operation else None
+        record = await about.read(reader, operation) if operation else None
     return _Known(about, record, operation) if record and operation else None
 
 

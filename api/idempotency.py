@@ -16,6 +16,7 @@ from offerhub.storage.unit_of_work import StoredAnswer, Transaction
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
+FOR_EVER = timedelta(days=36_500)
 Work = Callable[[Transaction], Awaitable[Answer]]
 
 

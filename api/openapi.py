@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from api import problems
-from api.schemas.answers import ErrorAnswer
+from api.schemas.answers import ErrorAnswer, One
+from api.schemas.quotes import DryRunQuote
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import CATALOGUE, payload_schema
 
@@ -39,7 +40,7 @@ _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_E
 class Documented:
     """``also`` are further statuses of the same shape (202 for operations), ``errors`` the codes of this route alone.
 
-    ``media`` are the media types of the answer besides JSON: ``text/event-stream``, ``text/csv``.
+    ``media`` are the media types of the answer besides JSON: ``text/event-stream``, ``text/csv``. ``quotes``: it answers ``?dryRun=true``.
     """
 
     summary: str
@@ -48,6 +49,7 @@ class Documented:
     also: Sequence[int] = field(default=())
     errors: Sequence[ErrorCode] = field(default=())
     media: Sequence[str] = field(default=())
+    quotes: bool = False
 
 
 def operation_route(summary: str, shape: type[Any], status: int, errors: Sequence[ErrorCode]) -> Documented:
@@ -67,6 +69,10 @@ def responses(documented: Documented, method: str, *, public: bool, limited: boo
         answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": headers}
         if documented.media:
             answers[status]["content"] = {media: {"schema": _STRING} for media in documented.media}
+    if documented.quotes:
+        quoted: Any = One[DryRunQuote]
+        shape = documented.shape | quoted if documented.status == 200 else quoted
+        answers[200] = {"model": shape, "description": "Done; with `dryRun=true` the quote, and nothing done.", "headers": _REQUEST_ID}
     for status in sorted({problems.status_of(code) for code in codes}):
         at_status = [code for code in dict.fromkeys(codes) if problems.status_of(code) == status]
         answers[status] = _error(at_status)
@@ -96,6 +102,7 @@ SECURITY_SCHEMES = {
 _PARAMETERS = {
     "IdempotencyKey": ("Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255}, "Same key, same request: same answer."),
     "RequestId": ("X-Request-ID", {"type": "string", "maxLength": 128}, "Your own id for this request."),
+    "DryRun": ("dryRun", {"type": "boolean", "default": False}, "Check everything, write nothing, answer the quote."),
     "Prefer": ("Prefer", {"type": "string", "examples": ["wait=25", "respond-async"]}, "How long to wait for an operation (0-55 s)."),
 }
 
@@ -105,12 +112,13 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components["securitySchemes"] = SECURITY_SCHEMES
     components["parameters"] = {
-        name: {"name": header, "in": "header", "required": False, "schema": schema, "description": text}
+        name: {"name": header, "in": "query" if name == "DryRun" else "header", "required": False, "schema": schema, "description": text}
         for name, (header, schema, text) in _PARAMETERS.items()
     }
     for path in document["paths"].values():
         for method, operation in path.items():
             names = ["RequestId"] if method == "get" else ["RequestId", "IdempotencyKey"]
+            names += ["DryRun"] if operation.get("x-moves-money") else []
             names += ["Prefer"] if "202" in operation["responses"] else []
             operation.setdefault("parameters", []).extend({"$ref": f"#/components/parameters/{name}"} for name in names)
             # FastAPI's own validation answer; ours is VALIDATION_ERROR with 400.

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import idempotency, present
+from api import idempotency, present, timeline
 from api.answers import API_PREFIX, Answer, ok, page, success
 from api.auth import Scope
 from api.call import Call, CurrentCall
-from api.openapi import Documented
+from api.following import Command, rehearse, run_operation
+from api.openapi import Documented, operation_route
 from api.routing import Routes
 from api.schemas.answers import One, Page
 from api.schemas.fields import NoBody
-from api.schemas.orders import CancelBody, CreateOrderBody, Milestone, Order, OrderQuery
+from api.schemas.orders import CancelBody, CreateOrderBody, Order, OrderMaybeWithOperation, OrderQuery
+from api.schemas.timeline import OrderWithTimeline
 from offerhub.commands import orders as creating
 from offerhub.commands import reserve as reserving
+from offerhub.commands.checkout import request_checkout
+from offerhub.commands.order_facts import Accepted
 from offerhub.commands.orders import CreateOrder, MilestoneWish, Terms
+from offerhub.commands.quotes import Quote, quote_reservation
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.settings import Settings
 from offerhub.storage import orders
@@ -27,8 +33,14 @@ from offerhub.storage.unit_of_work import Transaction
 routes = Routes("Orders")
 _C = ErrorCode
 _MISSING = (_C.ORDER_NOT_FOUND,)
-_CREATE = Documented(
-    "Create an order", One[Order], 201, errors=(_C.INVALID_AMOUNT_FORMAT, _C.INVALID_CURRENCY, _C.USER_NOT_FOUND, _C.USER_SUSPENDED)
+_CREATE = operation_route(
+    "Create an order",
+    OrderMaybeWithOperation,
+    201,
+    (
+        *(_C.INVALID_AMOUNT_FORMAT, _C.INVALID_CURRENCY, _C.USER_NOT_FOUND, _C.USER_SUSPENDED),
+        *(_C.INSUFFICIENT_FUNDS, _C.WALLET_NOT_READY, _C.LIMIT_EXCEEDED, _C.MAINTENANCE),
+    ),
 )
 _RESERVE_ERRORS = (*_MISSING, _C.FUNDS_ALREADY_RESERVED, _C.INVALID_STATE, _C.INSUFFICIENT_FUNDS)
 _RESERVE = Documented("Reserve the buyer's money", One[Order], errors=_RESERVE_ERRORS)
@@ -36,13 +48,26 @@ _RESERVE = Documented("Reserve the buyer's money", One[Order], errors=_RESERVE_E
 
 @routes.post("/orders", Scope.WRITE, _CREATE)
 async def create_order(call: CurrentCall, body: CreateOrderBody) -> Response:
-    """No money moves yet. The platform fee is frozen on the order, and `quote` says what a release will pay."""
+    """The platform fee is frozen on the order, and `quote` says what a release will pay. No money moves yet, unless `checkout` says so:
+    `reserve` also reserves, `fund` carries out the whole checkout; all of it or nothing is accepted.
+    """
+
+    async def create(transaction: Transaction) -> OrderRecord:
+        return await creating.create_order(transaction, _request(body), _terms(call.services.settings))
 
     async def work(transaction: Transaction) -> Answer:
-        order = await creating.create_order(transaction, _request(body), _terms(call.services.settings))
+        order = await create(transaction)
+        if body.checkout == "reserve":
+            order = await reserving.reserve(transaction, order)
         return Answer(201, success(present.order(order)), f"{API_PREFIX}/orders/{order.id}")
 
-    return (await idempotency.run(call, work, idempotency.WEEK)).response()
+    async def check_out(transaction: Transaction) -> Accepted:
+        return await request_checkout(transaction, (await create(transaction)).id)
+
+    asked = replace(call, moves_money=body.checkout is not None)
+    if body.checkout == "fund":
+        return (await run_operation(asked, Command(check_out, 201))).response()
+    return (await idempotency.run(asked, work, idempotency.WEEK)).response()
 
 
 @routes.get("/orders", Scope.READ, Documented("List orders", Page[Order]))
@@ -55,14 +80,10 @@ async def list_orders(call: CurrentCall, query: Annotated[OrderQuery, Query()]) 
     return page(found, query.limit, present.order)
 
 
-@routes.get("/orders/{order_id}", Scope.READ, Documented("Read an order", One[Order], errors=_MISSING))
+@routes.get("/orders/{order_id}", Scope.READ, Documented("Read an order", One[OrderWithTimeline], errors=_MISSING))
 async def get_order(call: CurrentCall, order_id: str) -> Response:
-    return ok(present.order(await _read(call, order_id)))
-
-
-@routes.get("/orders/{order_id}/milestones", Scope.READ, Documented("An order's milestones", One[list[Milestone]], errors=_MISSING))
-async def get_milestones(call: CurrentCall, order_id: str) -> Response:
-    return ok([present.milestone(one) for one in (await _read(call, order_id)).milestones])
+    shown = present.order(await _read(call, order_id))
+    return ok({**shown, "timeline": await timeline.of_order(call, order_id)})
 
 
 @routes.post("/orders/{order_id}/reserve", Scope.WRITE, _RESERVE, moves_money=True)
@@ -72,6 +93,11 @@ async def reserve_order(call: CurrentCall, order_id: str, _body: NoBody | None =
     async def work(transaction: Transaction) -> Answer:
         return Answer(200, success(present.order(await reserving.reserve_order(transaction, order_id))))
 
+    async def judge(transaction: Transaction) -> Quote:
+        return quote_reservation(await reserving.reserve_order(transaction, order_id))
+
+    if call.dry_run:
+        return (await rehearse(call, judge)).response()
     return (await idempotency.run(call, work, idempotency.WEEK)).response()
 
 
@@ -101,6 +127,9 @@ def _request(body: CreateOrderBody) -> CreateOrder:
         client_order_ref=body.client_order_ref,
         milestones=tuple(MilestoneWish(one.milestone_ref, one.title, one.amount) for one in body.milestones),
         metadata=body.metadata,
+        release_mode=body.release_mode,
+        auto_release_after_s=body.auto_release_after_seconds,
+        reservation_expires_after_s=body.reservation_expires_after_seconds,
     )
 
 

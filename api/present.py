@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from api.answers import iso
-from offerhub.domain.fees import split_release
+from offerhub.commands.quotes import Quote, refund_in_full, release_in_full
+from offerhub.domain.ids import dispute_workflow_id
 from offerhub.domain.money import USDC, format_amount
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.deposits import DepositRecord
+from offerhub.storage.disputes import DisputeEntry, DisputeRecord
 from offerhub.storage.ledger import UserBalance
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowRecord, MilestoneRecord, OrderRecord
@@ -64,7 +66,7 @@ def balance(user_id: str, record: UserBalance) -> dict[str, Any]:
 
 
 def order(record: OrderRecord) -> dict[str, Any]:
-    split = split_release(record.amount, record.platform_fee_bps)
+    released, refunded = release_in_full(record), refund_in_full(record)
     return {
         "id": record.id,
         "clientOrderRef": record.client_order_ref,
@@ -78,15 +80,21 @@ def order(record: OrderRecord) -> dict[str, Any]:
         "finalStatus": record.final_status,
         "platformFeeBps": record.platform_fee_bps,
         "quote": {
-            "amount": format_amount(split.amount_stroops),
-            "protocolFee": format_amount(split.protocol_fee_stroops),
-            "platformFee": format_amount(split.platform_fee_stroops),
-            "sellerReceives": format_amount(split.receiver_stroops),
+            "amount": format_amount(record.amount),
+            "protocolFee": format_amount(released.protocol_fee_stroops),
+            "platformFee": format_amount(released.platform_fee_stroops),
+            "sellerReceives": format_amount(released.seller_stroops),
+            "buyerReceivesOnRefund": format_amount(record.amount if record.make_buyer_whole else refunded.buyer_stroops),
         },
+        "releaseMode": record.release_mode,
+        "autoReleaseAfterSeconds": record.auto_release_after_s,
+        "reservationExpiresAfterSeconds": record.reservation_expires_after_s,
+        "reservationExpiresAt": iso(record.reservation_expires_at),
+        "autoReleaseAt": iso(record.auto_release_at),
         "metadata": record.metadata,
         "escrow": escrow(record.escrow) if record.escrow else None,
         "milestones": [milestone(one) for one in record.milestones],
-        "dispute": None,
+        "dispute": dispute(record.dispute) if record.dispute else None,
         "operation": operation(record.operation) if record.operation else None,
         "cancelReason": record.cancel_reason,
         "createdAt": iso(record.created_at),
@@ -105,6 +113,9 @@ def milestone(record: MilestoneRecord) -> dict[str, Any]:
         "description": record.title,
         "amount": None if record.amount is None else format_amount(record.amount),
         "status": record.state,
+        "completedAt": iso(record.completed_at),
+        "evidence": record.evidence,
+        "payoutTransactionHash": record.payout_hash,
     }
 
 
@@ -117,8 +128,67 @@ def escrow(record: EscrowRecord) -> dict[str, Any]:
         "deployTransactionHash": record.deploy_hash,
         "fundTransactionHash": record.fund_hash,
         "releaseTransactionHash": record.release_hash,
+        "disputeTransactionHash": record.dispute_hash,
+        "refundTransactionHash": record.refund_hash,
         "createdAt": iso(record.created_at),
         "updatedAt": iso(record.updated_at),
+    }
+
+
+def dispute(record: DisputeRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "orderId": record.order_id,
+        "milestoneRef": record.milestone_ref,
+        "status": record.state,
+        "openedBy": record.opened_by,
+        "reason": record.reason,
+        "description": record.description,
+        "amount": format_amount(record.amount),
+        "assignedTo": record.assigned_to,
+        "notes": record.notes,
+        "decision": record.decision,
+        "releaseAmount": None if record.release_amount is None else format_amount(record.release_amount),
+        "refundAmount": None if record.refund_amount is None else format_amount(record.refund_amount),
+        "note": record.resolution_note,
+        "resolvedBy": record.resolved_by,
+        "freezeTransactionHash": record.frozen_hash,
+        "resolutionTransactionHash": record.resolution_hash,
+        "workflowId": dispute_workflow_id(record.id),
+        "escalatesAt": iso(record.escalates_at),
+        "escalatedAt": iso(record.escalated_at),
+        "decidesAt": iso(record.decides_at),
+        "defaultDecision": record.default_decision,
+        "createdAt": iso(record.created_at),
+        "updatedAt": iso(record.updated_at),
+        "resolvedAt": iso(record.resolved_at),
+    }
+
+
+def dispute_entry(record: DisputeEntry) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "kind": record.kind,
+        "author": record.author,
+        "content": record.content,
+        "contentHash": record.content_hash,
+        "createdAt": iso(record.created_at),
+    }
+
+
+def quote(record: Quote) -> dict[str, Any]:
+    return {
+        "action": record.action,
+        "currency": USDC,
+        "gross": format_amount(record.gross_stroops),
+        "platformFee": format_amount(record.platform_fee_stroops),
+        "protocolFee": format_amount(record.protocol_fee_stroops),
+        "receivers": [
+            {"party": share.party, "userId": share.user_id, "account": share.account, "amount": format_amount(share.amount_stroops)}
+            for share in record.shares
+        ],
+        "steps": [{"action": step.action, "signer": step.party, "milestoneIndex": step.milestone_index} for step in record.steps],
+        "expectedSeconds": record.expected_seconds,
     }
 
 

@@ -1,22 +1,40 @@
-"""How an order ends: release to the seller."""
+"""How an order ends: release to the seller, refund to the buyer, or a dispute that support decides."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 from fastapi import Response
 
+from api import idempotency, present
+from api.answers import Answer, success
 from api.auth import Scope
 from api.call import CurrentCall
-from api.following import Command, run_operation
-from api.openapi import operation_route
+from api.following import DISPUTE, Command, run_operation
+from api.openapi import Documented, operation_route
 from api.routing import Routes
-from api.schemas.orders import OrderWithOperation, ReleaseBody
+from api.schemas.answers import One
+from api.schemas.disputes import DisputeWithOperation, OpenDisputeBody
+from api.schemas.orders import ExtendBody, Order, OrderWithOperation, RefundBody, ReleaseBody
+from offerhub.commands.dispute_facts import AcceptedDispute, DisputeDeadlines
+from offerhub.commands.disputes import OpenDispute, open_dispute
+from offerhub.commands.milestones import extend_release
+from offerhub.commands.refund import request_refund
 from offerhub.commands.release import request_release
 from offerhub.domain.errors import ErrorCode
+from offerhub.domain.plans import Party
+from offerhub.domain.states import Decision
+from offerhub.settings import Settings
+from offerhub.storage.unit_of_work import Transaction
 
 routes = Routes("Resolution")
-_RELEASE = operation_route("Release to the seller", OrderWithOperation, 200, (ErrorCode.ORDER_NOT_FOUND, ErrorCode.INVALID_STATE))
+_C = ErrorCode
+_MISSING = (_C.ORDER_NOT_FOUND, _C.MILESTONE_NOT_FOUND)
+_RELEASE = operation_route("Release to the seller", OrderWithOperation, 200, (_C.ORDER_NOT_FOUND, _C.INVALID_STATE))
+_REFUND = operation_route("Refund the buyer", OrderWithOperation, 200, (*_MISSING, _C.INVALID_STATE))
+_DISPUTE = operation_route("Open a dispute", DisputeWithOperation, 201, (*_MISSING, _C.INVALID_STATE, _C.DISPUTE_ALREADY_OPEN))
+_EXTEND = Documented("Put the automatic release off", One[Order], errors=(_C.ORDER_NOT_FOUND, _C.INVALID_STATE, _C.LIMIT_EXCEEDED))
 
 
 @routes.post("/orders/{order_id}/resolution/release", Scope.WRITE, _RELEASE, moves_money=True)
@@ -26,3 +44,44 @@ async def release_order(call: CurrentCall, order_id: str, body: ReleaseBody | No
     command = partial(request_release, order_id=order_id, reason=wish.reason, requested_by=wish.requested_by)
     answer = await run_operation(call, Command(command))
     return answer.response()
+
+
+@routes.post("/orders/{order_id}/resolution/refund", Scope.WRITE, _REFUND, moves_money=True)
+async def refund_order(call: CurrentCall, order_id: str, body: RefundBody) -> Response:
+    """The contract is disputed and resolved to the buyer at once; its fees are taken from the refund unless the platform pays them back."""
+    command = partial(request_refund, order_id=order_id, reason=body.reason, milestone_ref=body.milestone_ref)
+    return (await run_operation(call, Command(command))).response()
+
+
+@routes.post("/orders/{order_id}/resolution/dispute", Scope.WRITE, _DISPUTE)
+async def dispute_order(call: CurrentCall, order_id: str, body: OpenDisputeBody) -> Response:
+    """Freezes the contract on the chain at once; then support decides (`POST /disputes/{id}/resolve`)."""
+    wanted = OpenDispute(
+        order_id=order_id,
+        opened_by=Party(body.opened_by.lower()),
+        reason=body.reason,
+        description=body.description,
+        evidence=tuple(body.evidence),
+        milestone_ref=body.milestone_ref,
+    )
+
+    async def accept(transaction: Transaction) -> AcceptedDispute:
+        return await open_dispute(transaction, wanted, _deadlines(call.services.settings))
+
+    return (await run_operation(call, Command(accept, 201, DISPUTE))).response()
+
+
+@routes.post("/orders/{order_id}/resolution/extend", Scope.WRITE, _EXTEND)
+async def extend_order_release(call: CurrentCall, order_id: str, body: ExtendBody) -> Response:
+    """Moves `autoReleaseAt` to later. Either party may ask for it; it can be repeated."""
+
+    async def work(transaction: Transaction) -> Answer:
+        by = timedelta(seconds=body.extend_by_seconds)
+        return Answer(200, success(present.order(await extend_release(transaction, order_id, by, body.requested_by))))
+
+    return (await idempotency.run(call, work, idempotency.WEEK)).response()
+
+
+def _deadlines(settings: Settings) -> DisputeDeadlines:
+    decision = Decision(settings.dispute_default_decision) if settings.dispute_default_decision else None
+    return DisputeDeadlines(settings.dispute_escalates_after_s or None, settings.dispute_decides_after_s or None, decision)

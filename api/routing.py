@@ -68,7 +68,7 @@ class Routes:
         self, path: str, scope: Scope, documented: Documented, *, tokens: Tokens = Tokens.UNBOUND, moves_money: bool = False
     ) -> Callable[[Handler], Handler]:
         if moves_money:
-            documented = replace(documented, errors=(*documented.errors, ErrorCode.MAINTENANCE))
+            documented = replace(documented, errors=(*documented.errors, ErrorCode.MAINTENANCE), quotes=True)
         return self._declare("POST", path, Gate(scope, tokens=tokens, moves_money=moves_money), documented)
 
     def patch(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:

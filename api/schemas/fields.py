@@ -49,7 +49,7 @@ def _parse_currency(value: str) -> str:
         raise PydanticCustomError(error.code.value, "only USDC is supported") from None
 
 
-def _check_blank(value: str) -> str:
+def check_blank(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be blank")
     return value
@@ -74,10 +74,12 @@ RequestedCurrency = Annotated[str, StringConstraints(max_length=12), AfterValida
 Amount = Annotated[str, StringConstraints(pattern=r"^\d+\.\d{2,7}$"), Field(examples=["80.00"])]
 Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"), Field(examples=["2026-01-31T12:00:00.000Z"])]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_check_blank)]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_check_blank)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(check_blank)]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_blank)]
 Description = Annotated[str, StringConstraints(max_length=500)]
 Reason = Annotated[str, StringConstraints(max_length=500)]
+# Up to a year.
+Seconds = Annotated[int, Field(ge=1, le=31_536_000, strict=True)]
 Email = Annotated[str, StringConstraints(max_length=254, pattern=_EMAIL)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
 

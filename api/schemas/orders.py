@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from api.schemas.answers import PageQuery
+from api.schemas.disputes import Dispute
 from api.schemas.fields import (
     MILESTONES,
     Amount,
@@ -20,13 +21,15 @@ from api.schemas.fields import (
     Reference,
     RequestedAmount,
     RequestedCurrency,
+    Seconds,
     Shape,
     Time,
     Title,
+    check_blank,
     no_null,
 )
 from api.schemas.operations import Operation
-from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState, ReleaseMode
 
 
 class MilestoneBody(Body):
@@ -47,6 +50,10 @@ class CreateOrderBody(Body):
     milestones: Annotated[list[MilestoneBody], Field(max_length=MILESTONES), no_null([])] = Field(default_factory=list)
     client_order_ref: Reference | None = None
     metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
+    release_mode: Annotated[ReleaseMode, no_null("single")] = ReleaseMode.SINGLE
+    auto_release_after_seconds: Seconds | None = None
+    reservation_expires_after_seconds: Seconds | None = None
+    checkout: Literal["reserve", "fund"] | None = None
 
 
 class CancelBody(Body):
@@ -57,6 +64,30 @@ class CancelBody(Body):
 class ReleaseBody(Body):
     reason: Reason | None = None
     requested_by: Reason | None = None
+
+
+class RefundBody(Body):
+    """``milestoneRef`` on orders that are paid out per milestone only."""
+
+    reason: Annotated[Reason, AfterValidator(check_blank)]
+    milestone_ref: Reference | None = None
+
+
+class ExtendBody(Body):
+    """Put the automatic release off by this many seconds."""
+
+    extend_by_seconds: Seconds
+    requested_by: Reason | None = None
+
+
+class CompleteMilestoneBody(Body):
+    """``evidence`` is recorded on the contract, for everybody to read."""
+
+    evidence: Description | None = None
+
+
+class AbandonBody(Body):
+    reason: Reason | None = None
 
 
 class OrderQuery(PageQuery):
@@ -95,6 +126,9 @@ class Milestone(Shape):
     description: str
     amount: Amount | None
     status: MilestoneState
+    completed_at: Time | None
+    evidence: str | None
+    payout_transaction_hash: str | None
 
 
 class Escrow(Shape):
@@ -107,21 +141,24 @@ class Escrow(Shape):
     deploy_transaction_hash: str | None
     fund_transaction_hash: str | None
     release_transaction_hash: str | None
+    dispute_transaction_hash: str | None
+    refund_transaction_hash: str | None
     created_at: Time
     updated_at: Time
 
 
 class Quote(Shape):
-    """What a release pays; executed amounts equal it to the stroop."""
+    """What a release of all of it pays, and what a full refund would; executed amounts equal it to the stroop."""
 
     amount: Amount
     protocol_fee: Amount
     platform_fee: Amount
     seller_receives: Amount
+    buyer_receives_on_refund: Amount
 
 
 class Order(Shape):
-    """``operation`` is the one in flight. ``dispute`` is null: an order in this release cannot be disputed."""
+    """``operation`` is the one in flight, ``dispute`` the last one. ``…At`` are deadlines, null where none runs."""
 
     id: str
     client_order_ref: str | None
@@ -135,10 +172,15 @@ class Order(Shape):
     final_status: FinalStatus | None
     platform_fee_bps: int
     quote: Quote
+    release_mode: ReleaseMode
+    auto_release_after_seconds: int | None
+    reservation_expires_after_seconds: int | None
+    reservation_expires_at: Time | None
+    auto_release_at: Time | None
     metadata: dict[str, Any]
     escrow: Escrow | None
     milestones: list[Milestone]
-    dispute: None
+    dispute: Dispute | None
     operation: Operation | None
     cancel_reason: str | None
     created_at: Time
@@ -150,3 +192,11 @@ class OrderWithOperation(Shape):
     success: Literal[True] = True
     data: Order
     operation: Operation
+
+
+class OrderMaybeWithOperation(Shape):
+    """``operation`` only with ``checkout: fund``."""
+
+    success: Literal[True] = True
+    data: Order
+    operation: Operation | None = None

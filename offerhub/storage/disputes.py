@@ -14,7 +14,8 @@ from offerhub.storage.unit_of_work import Transaction
 
 _COLUMNS = """id, order_id, milestone_index, state, opened_by, reason, description, amount, assigned_to, notes, frozen_hash, decision,
     release_amount, refund_amount, resolution_note, resolved_by, resolution_hash, escalates_at, escalated_at, decides_at, default_decision,
-    created_at, updated_at, resolved_at"""
+    created_at, updated_at, resolved_at,
+    (SELECT m.ref FROM milestones m WHERE m.order_id = disputes.order_id AND m.position = disputes.milestone_index) AS milestone_ref"""
 _GET = text(f"SELECT {_COLUMNS} FROM disputes WHERE id = :id")  # noqa: S608
 _LOCK = text(f"SELECT {_COLUMNS} FROM disputes WHERE id = :id FOR UPDATE")  # noqa: S608
 _OPEN_OF_ORDER = text(
@@ -60,6 +61,7 @@ _SAVED = (
     *("id", "state", "assigned_to", "notes", "frozen_hash", "decision", "release_amount", "refund_amount", "resolution_note"),
     *("resolved_by", "resolution_hash", "escalated_at", "resolved_at"),
 )
+_TIMES = ("escalates_at", "escalated_at", "decides_at", "created_at", "updated_at", "resolved_at")
 _OPENED = (
     *("id", "order_id", "milestone_index", "opened_by", "reason", "description", "amount", "escalates_at", "decides_at"),
     *("default_decision", "frozen_hash"),
@@ -94,6 +96,7 @@ class DisputeRecord:
     decides_at: datetime | None = None
     default_decision: Decision | None = None
     resolved_at: datetime | None = None
+    milestone_ref: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,12 @@ async def entries(transaction: Transaction, dispute_id: str) -> list[DisputeEntr
 async def add_entry(transaction: Transaction, entry: DisputeEntry) -> None:
     values = {name: getattr(entry, name) for name in ("id", "dispute_id", "kind", "author", "content_hash")}
     await transaction.run(_INSERT_RECORD, **values, content=orjson.dumps(entry.content).decode(), now=transaction.now)
+
+
+def from_json(row: dict[str, Any]) -> DisputeRecord:
+    """A row that came as JSON, inside of its order's."""
+    times = {name: row[name] and datetime.fromisoformat(row[name]) for name in _TIMES}
+    return _dispute({**row, **times})
 
 
 def _dispute(row: dict[str, Any]) -> DisputeRecord:

@@ -10,6 +10,8 @@ import orjson
 from sqlalchemy import text
 
 from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState, ReleaseMode
+from offerhub.storage import disputes
+from offerhub.storage.disputes import DisputeRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
 
@@ -22,7 +24,7 @@ _DETAIL = f"""
         (SELECT to_jsonb(e) FROM escrows e WHERE e.order_id = o.id) AS escrow,
         (SELECT to_jsonb(p) FROM operations p
          WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation,
-        (SELECT d.id FROM disputes d WHERE d.order_id = o.id ORDER BY d.id DESC LIMIT 1) AS dispute_id
+        (SELECT to_jsonb(d) FROM disputes d WHERE d.order_id = o.id ORDER BY d.id DESC LIMIT 1) AS dispute
     FROM orders o
 """  # noqa: S608
 _GET = text(f"{_DETAIL} WHERE o.id = :id")
@@ -128,7 +130,7 @@ class EscrowRecord:
 
 @dataclass(frozen=True)
 class OrderRecord:
-    """One order with everything that hangs on it; ``operation`` is the one in flight, ``dispute_id`` its last dispute's."""
+    """One order with everything that hangs on it; ``operation`` is the one in flight, ``dispute`` the last one."""
 
     id: str
     client_order_ref: str | None
@@ -149,13 +151,17 @@ class OrderRecord:
     milestones: tuple[MilestoneRecord, ...] = ()
     escrow: EscrowRecord | None = None
     operation: OperationRecord | None = None
-    dispute_id: str | None = None
+    dispute: DisputeRecord | None = None
     release_mode: ReleaseMode = ReleaseMode.SINGLE
     reservation_expires_after_s: int | None = None
     auto_release_after_s: int | None = None
     make_buyer_whole: bool = False
     reservation_expires_at: datetime | None = None
     auto_release_at: datetime | None = None
+
+    @property
+    def dispute_id(self) -> str | None:
+        return self.dispute.id if self.dispute else None
 
     @property
     def is_per_milestone(self) -> bool:
@@ -301,6 +307,7 @@ def _order(row: dict[str, Any]) -> OrderRecord:
     milestones = tuple(_milestone(m) for m in row.pop("milestones") or ())
     escrow = row.pop("escrow")
     operation = row.pop("operation")
+    dispute = row.pop("dispute")
     row["state"] = OrderState(row["state"])
     row["release_mode"] = ReleaseMode(row["release_mode"])
     row["final_status"] = FinalStatus(row["final_status"]) if row["final_status"] else None
@@ -308,6 +315,7 @@ def _order(row: dict[str, Any]) -> OrderRecord:
         **row,
         milestones=milestones,
         escrow=_escrow(escrow) if escrow else None,
+        dispute=_dispute(dispute, milestones) if dispute else None,
         operation=OperationRecord(**{**operation, **_times(operation)}) if operation else None,
     )
 
@@ -315,6 +323,11 @@ def _order(row: dict[str, Any]) -> OrderRecord:
 def _milestone(row: dict[str, Any]) -> MilestoneRecord:
     completed_at = datetime.fromisoformat(row["completed_at"]) if row["completed_at"] else None
     return MilestoneRecord(**{**row, "state": MilestoneState(row["state"]), "completed_at": completed_at})
+
+
+def _dispute(row: dict[str, Any], milestones: tuple[MilestoneRecord, ...]) -> DisputeRecord:
+    index = row["milestone_index"]
+    return disputes.from_json({**row, "milestone_ref": None if index is None else milestones[index].ref})
 
 
 def _escrow(row: dict[str, Any]) -> EscrowRecord:

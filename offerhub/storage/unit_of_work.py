@@ -204,6 +204,15 @@ class Database:
             await self._nudge(written)
 
     @asynccontextmanager
+    async def rehearsal(self, context: Context) -> AsyncIterator[Transaction]:
+        """Everything a command checks and would write, seen by nobody: rolled back whatever happens."""
+        async with self.engine.connect() as connection:
+            try:
+                yield Transaction(connection, context, datetime.now(UTC))
+            finally:
+                await connection.rollback()
+
+    @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Read without writing: each statement sees the newest committed state."""
         async with self.engine.connect() as pooled:

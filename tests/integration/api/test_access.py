@@ -1,43 +1,136 @@
-"""Every declared route against every kind of caller."""
+"""Every route of the application against every kind of caller; what is expected follows from the route's declaration."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
-from api.app import _RESOURCES, create_services
-from api.auth import Caller, Scope
+from api.app import create_app, create_services
+from api.auth import Caller, Scope, Tokens
 from api.openapi import Documented
-from api.routing import Declared, Routes
+from api.routing import Gate, Routes, ScopedRoute
 from api.schemas.instance import Health
 from offerhub.domain.errors import DomainError
-from tests.integration.api.conftest import MASTER, Api, serving, settings
+from tests.integration.api.conftest import MASTER, Api, settings
 
-DECLARED = [route for resource in _RESOURCES for route in resource.routes.declared]
-CLOSED = [route for route in DECLARED if route.gate.scope is not Scope.PUBLIC]
+SCOPES = ("read", "write", "support", "admin", "*")
 GRANTS = {
-    Scope.ANY: {"read", "write", "support", "admin", "*"},
+    Scope.PUBLIC: set(SCOPES),
+    Scope.ANY: set(SCOPES),
     Scope.READ: {"read", "support", "admin", "*"},
     Scope.WRITE: {"write", "admin", "*"},
     Scope.SUPPORT: {"support", "admin", "*"},
     Scope.ADMIN: {"admin", "*"},
 }
+APP = create_app(create_services(settings("postgresql://nobody@127.0.0.1:1/none", "redis://127.0.0.1:1")))
+ROUTES = [route for route in APP.routes if isinstance(route, APIRoute)]
+REFUSALS = {"UNAUTHORIZED", "INVALID_API_KEY", "INSUFFICIENT_SCOPE", "IP_NOT_ALLOWED"}
 
 
-def path_of(route: Declared) -> str:
-    return "/".join("none" if part.startswith("{") else part for part in route.path.split("/"))
+def gate_of(route: APIRoute) -> Gate:
+    assert isinstance(route, ScopedRoute), route.path
+    return route.gate
 
 
-async def asked(client: httpx.AsyncClient, route: Declared) -> httpx.Response:
-    return await client.request(route.method, path_of(route), headers={"Accept": "application/json"})
+@dataclass(frozen=True)
+class Visitor:
+    """One way to call, and what a gate should answer it: a refusal's code, or None to be let in."""
+
+    name: str
+    key: str | None
+    scopes: tuple[str, ...] = ()
+    refused: str | None = None
+    is_token: bool = False
+    user_id: str | None = None
+    key_id: str = "key_none"
+
+    def expected(self, gate: Gate) -> str | None:
+        if gate.scope is Scope.PUBLIC:
+            return None
+        if self.refused:
+            return self.refused
+        allowed = any(scope in GRANTS[gate.scope] for scope in self.scopes)
+        if self.is_token:
+            allowed = allowed and gate.tokens is not Tokens.NONE
+        if self.user_id:
+            allowed = allowed and gate.tokens is Tokens.BOUND
+        return None if allowed else "INSUFFICIENT_SCOPE"
+
+    async def ask(self, api: Api, route: APIRoute) -> httpx.Response:
+        known = {"{key_id}": self.key_id, "{user_id}": self.user_id or "usr_none"}
+        parts = [known.get(part, "none" if part.startswith("{") else part) for part in route.path.split("/")]
+        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
+        async with httpx.AsyncClient(base_url=api.url.removesuffix("/api/v1"), headers=headers, timeout=30, trust_env=False) as client:
+            return await client.request(next(iter(route.methods)), "/".join(parts))
 
 
 def code_of(answer: httpx.Response) -> str:
-    return str(answer.json().get("error", {}).get("code", ""))
+    return str(answer.json().get("error", {}).get("code", "")) if "json" in answer.headers["content-type"] else ""
+
+
+def id_of(key: str) -> str:
+    return f"key_{key.split('_')[2]}"
+
+
+async def token_of(api: Api, key: str, **wish: Any) -> str:
+    async with api.acting(key) as holder:
+        answer = await holder.post("/auth/token", json=wish)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["data"]["token"])
+
+
+@asynccontextmanager
+async def refused_visitors(api: Api) -> AsyncIterator[list[Visitor]]:
+    key, revoked = await api.key("*"), await api.key("*")
+    soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+    expired, outside = await api.key("*", expiresAt=soon), await api.key("*", allowedIps=["10.0.0.0/8"])
+    expired_token = await token_of(api, key, ttlSeconds=1)
+    orphan = await token_of(api, revoked)
+    async with api.acting(MASTER) as master:
+        assert (await master.delete(f"/auth/api-keys/{id_of(revoked)}")).status_code == 200
+    await asyncio.sleep(1.1)
+    wrong = {
+        "a wrong key": f"ohk_test_{'0' * 26}_{'a' * 64}",
+        "a wrong secret": key[:-1] + ("0" if key[-1] != "0" else "1"),
+        "the wrong network": key.replace("ohk_test_", "ohk_live_"),
+        "a wrong token": f"ohk_tok_{'0' * 26}_{'a' * 64}",
+        "nonsense": "nonsense",
+        "nearly the master key": MASTER + "x",
+        "an expired key": expired,
+        "a revoked key": revoked,
+        "an expired token": expired_token,
+        "a token of a revoked key": orphan,
+    }
+    visitors = [Visitor(name, presented, refused="INVALID_API_KEY") for name, presented in wrong.items()]
+    yield [
+        Visitor("nobody", None, refused="UNAUTHORIZED"),
+        Visitor("a key outside its networks", outside, refused="IP_NOT_ALLOWED"),
+        *visitors,
+    ]
+
+
+async def check(api: Api, visitor: Visitor) -> None:
+    for route in ROUTES:
+        gate, place = gate_of(route), f"{visitor.name}: {route.methods} {route.path}"
+        answer, expected = await visitor.ask(api, route), visitor.expected(gate)
+        assert answer.status_code != 500, f"{place}: {answer.text}"
+        if expected is None:
+            assert code_of(answer) not in REFUSALS, f"{place}: {answer.text}"
+            continue
+        assert code_of(answer) == expected, f"{place}: {answer.text}"
+        assert answer.status_code == (401 if expected in {"UNAUTHORIZED", "INVALID_API_KEY"} else 403), place
+        if answer.status_code == 401:
+            assert answer.headers["www-authenticate"] == "Bearer"
+        if expected == "INSUFFICIENT_SCOPE":
+            assert answer.json()["error"]["details"]["currentScopes"] == list(visitor.scopes), place
 
 
 def test_a_route_without_a_scope_does_not_import() -> None:
@@ -45,45 +138,50 @@ def test_a_route_without_a_scope_does_not_import() -> None:
         Routes("Broken").get("/broken", documented=Documented("Broken", Health))  # type: ignore[call-arg]
 
 
-def test_only_health_and_config_are_public() -> None:
-    public = {route.path for route in DECLARED if route.gate.scope is Scope.PUBLIC}
+def test_only_these_are_public() -> None:
+    assert len(ROUTES) > 20
+    public = {route.path.removeprefix("/api/v1") for route in ROUTES if gate_of(route).scope is Scope.PUBLIC}
     assert public == {"/health", "/health/detailed", "/config"}
+    others = {getattr(route, "path", "") for route in APP.routes if not isinstance(route, APIRoute)}
+    assert others == {"/docs-files", *(prefix + path for prefix in ("", "/api/v1") for path in ("/docs", "/docs/errors", "/openapi.json"))} | (
+        others & {"/metrics"}
+    )
 
 
-async def test_no_key_and_wrong_keys(api: Api) -> None:
-    unknown = f"ohk_test_{'0' * 26}_{'a' * 64}"
-    right = await api.key("*")
-    wrong_secret = right[:-1] + ("0" if right[-1] != "0" else "1")
-    wrong_kind = right.replace("ohk_test_", "ohk_live_")
-    async with api.acting(None) as nobody:
-        for route in CLOSED:
-            answer = await asked(nobody, route)
-            assert (answer.status_code, code_of(answer)) == (401, "UNAUTHORIZED"), route.path
-            assert answer.headers["www-authenticate"] == "Bearer"
-    for key in (unknown, wrong_secret, wrong_kind, "nonsense", MASTER + "x"):
-        async with api.acting(key) as stranger:
-            for route in CLOSED if key == unknown else CLOSED[:2]:
-                answer = await asked(stranger, route)
-                assert (answer.status_code, code_of(answer)) == (401, "INVALID_API_KEY"), (key, route.path)
+async def test_whoever_has_no_valid_key_gets_nowhere(api: Api) -> None:
+    async with refused_visitors(api) as visitors:
+        for visitor in visitors:
+            await check(api, visitor)
 
 
-@pytest.mark.parametrize("scope", ["read", "write", "support", "admin", "*"])
+@pytest.mark.parametrize("scope", SCOPES)
 async def test_each_scope_opens_exactly_its_routes(api: Api, scope: str) -> None:
-    async with api.acting(await api.key(scope)) as client:
-        for route in CLOSED:
-            answer = await asked(client, route)
-            allowed = scope in GRANTS[route.gate.scope]
-            assert (code_of(answer) != "INSUFFICIENT_SCOPE") == allowed, f"{route.method} {route.path}"
-            if not allowed:
-                details = answer.json()["error"]["details"]
-                assert (answer.status_code, details) == (403, {"requiredScope": route.gate.scope.value, "currentScopes": [scope]})
-            else:
-                assert answer.status_code < 500, f"{route.method} {route.path}: {answer.text}"
+    key = await api.key(scope)
+    await check(api, Visitor(f"a key for {scope}", key, (scope,), key_id=id_of(key)))
 
 
-@pytest.mark.parametrize("scope", list(GRANTS))
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_token_opens_what_its_scopes_open_except_making_keys(api: Api, scope: str) -> None:
+    key = await api.key("*")
+    token = await token_of(api, key, scopes=[scope])
+    await check(api, Visitor(f"a token for {scope}", token, (scope,), is_token=True, key_id=id_of(key)))
+
+
+async def test_a_token_bound_to_a_user_opens_what_is_his(api: Api) -> None:
+    user, other = (await api.market.user(name) for name in ("u", "v"))
+    token = await token_of(api, await api.key("*"), userId=(user_id := (await user).id))
+    await check(api, Visitor("a bound token", token, ("read",), is_token=True, user_id=user_id))
+    others_id = (await other).id
+    async with api.acting(token) as client:
+        for path in (f"/users/{others_id}/balance", f"/balances/{others_id}", f"/users/{others_id}/wallet", "/balances/usr_none"):
+            answer = await client.get(path)
+            assert (answer.status_code, code_of(answer)) == (403, "INSUFFICIENT_SCOPE"), path
+        assert (await client.get(f"/balances/{user_id}")).status_code == 200
+
+
+@pytest.mark.parametrize("scope", [scope for scope in GRANTS if scope is not Scope.PUBLIC])
 def test_the_rule_of_scopes(scope: Scope) -> None:
-    for held in ("read", "write", "support", "admin", "*"):
+    for held in SCOPES:
         try:
             Caller("key_x", (held,)).require(scope)
             granted = True
@@ -98,72 +196,3 @@ async def test_public_routes_need_no_key(api: Api) -> None:
         config = (await nobody.get("/config")).json()["data"]
         assert config["asset"] == {"code": "USDC", "issuer": "GISSUER"}
         assert "tw-key" not in str(config)
-
-
-async def test_the_key_may_come_in_either_header(api: Api) -> None:
-    key = await api.key("read", expiresAt="2099-01-01T00:00:00Z")
-    async with api.acting(None) as client:
-        for headers in ({"x-api-key": key}, {"Authorization": f"Bearer {key}"}, {"Authorization": f"bearer {key}"}):
-            me = (await client.get("/me", headers=headers)).json()["data"]
-            assert (me["name"], me["scopes"], me["expiresAt"]) == ("test", ["read"], "2099-01-01T00:00:00.000Z")
-        assert (await client.get("/auth/me", headers={"x-api-key": MASTER})).json()["data"]["scopes"] == ["admin"]
-
-
-async def test_a_revoked_key_is_refused_within_a_second_by_every_process(api: Api, postgres_url: str, redis_url: str) -> None:
-    key = await api.key("read")
-    key_id = f"key_{key.split('_')[2]}"
-    async with (
-        serving(create_services(settings(postgres_url, redis_url))) as url,
-        replace(api, url=url).acting(key) as elsewhere,
-        api.acting(key) as here,
-    ):
-        assert (await elsewhere.get("/me")).status_code == 200
-        assert (await here.get("/me")).status_code == 200
-        async with api.acting(MASTER) as master:
-            revoked = await master.delete(f"/auth/api-keys/{key_id}")
-            assert revoked.json()["data"]["revokedAt"]
-            assert (await master.delete(f"/auth/api-keys/{key_id}")).status_code == 200
-        assert (await here.get("/me")).status_code == 401
-        await asyncio.sleep(1.05)
-        assert (await elsewhere.get("/me")).status_code == 401
-
-
-async def test_an_expired_key_is_refused(api: Api) -> None:
-    key = await api.key("read", expiresAt=(datetime.now(UTC) + timedelta(seconds=0.4)).isoformat())
-    async with api.acting(key) as client:
-        assert (await client.get("/me")).status_code == 200
-        await asyncio.sleep(0.5)
-        assert code_of(await client.get("/me")) == "INVALID_API_KEY"
-
-
-async def test_allowed_addresses(api: Api) -> None:
-    async with api.acting(await api.key("read", allowedIps=["10.0.0.0/8"])) as client:
-        answer = await client.get("/me")
-        assert (answer.status_code, code_of(answer)) == (403, "IP_NOT_ALLOWED")
-    async with api.acting(await api.key("read", allowedIps=["10.0.0.0/8", "127.0.0.0/8"])) as client:
-        assert (await client.get("/me")).status_code == 200
-
-
-async def test_keys_are_listed_masked_and_their_use_is_noted(api: Api) -> None:
-    key = await api.key("read")
-    async with api.acting(key) as client:
-        await client.get("/me")
-    await api.services.keyring.note_use()
-    async with api.acting(MASTER) as master:
-        listed = (await master.get("/auth/api-keys")).json()["data"]
-    found = next(one for one in listed if one["id"] == f"key_{key.split('_')[2]}")
-    assert found["lastUsedAt"]
-    assert key.rpartition("_")[2] not in str(listed)
-
-
-async def test_what_a_key_may_not_be(api: Api) -> None:
-    async with api.acting(MASTER) as master:
-        wrongs: list[dict[str, object]] = [
-            {"scopes": []},
-            {"scopes": ["root"]},
-            {"allowedIps": ["300.1.1.1"]},
-            {"expiresAt": "2001-01-01T00:00:00Z"},
-        ]
-        for wrong in wrongs:
-            answer = await master.post("/auth/api-keys", json={"name": "k", "scopes": ["read"], **wrong})
-            assert (answer.status_code, code_of(answer)) == (400, "VALIDATION_ERROR"), wrong
