@@ -36,7 +36,7 @@ class WebhookSender:
     def __init__(self, *, allow_private: bool, trusted: ssl.SSLContext | None = None) -> None:
         """``trusted`` replaces the usual certificate authorities."""
         self._allow_private = allow_private
-        self._trusted = trusted or httpx.create_ssl_context(trust_env=False)
+        self._trusted = trusted or httpx.create_ssl_context()
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Line]:
