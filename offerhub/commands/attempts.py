@@ -64,6 +64,9 @@ async def note_submission(transaction: Transaction, attempt_id: str) -> AttemptR
         raise LookupError(f"there is no attempt {attempt_id}")
     if attempt.is_open:
         await attempts.mark_submitted(transaction, attempt_id)
+        if attempt.state is AttemptState.SIGNED:
+            after = {"state": AttemptState.SUBMITTED, "innerHash": attempt.inner_hash}
+            transaction.audit("envelope.submitted", ("attempt", attempt.id), {"state": attempt.state}, after)
     return attempt
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.domain import ledger
 from offerhub.domain.events import Event
-from offerhub.domain.money import USDC
+from offerhub.domain.money import USDC, format_amount
 from offerhub.domain.payments import Anchor, IncomingPayment
 from offerhub.storage import deposits, orders, streams, wallets
 from offerhub.storage.deposits import DepositRecord
@@ -51,7 +51,10 @@ async def credit(transaction: Transaction, payments: Sequence[IncomingPayment], 
         if payment.recipient not in owners or internal:
             continue
         deposit = _judge(payment, owners[payment.recipient])
-        if await deposits.insert(transaction, deposit) and deposit.status == "CREDITED":
+        if not await deposits.insert(transaction, deposit):
+            continue
+        transaction.audit(f"deposit.{deposit.status.lower()}", ("deposit", deposit.id), None, _facts(deposit))
+        if deposit.status == "CREDITED":
             await _book(transaction, deposit, source)
             credited.append(deposit)
     return credited
@@ -61,6 +64,8 @@ async def credit_held(transaction: Transaction, user_id: str, public_key: str) -
     """What came to a wallet while it was in stock belongs to the user who gets it."""
     for deposit in await deposits.held(transaction, public_key):
         await deposits.credit_held(transaction, deposit.id, user_id)
+        after = {"status": "CREDITED", "userId": user_id}
+        transaction.audit("deposit.credited", ("deposit", deposit.id), {"status": deposit.status}, after)
         await _book(transaction, replace(deposit, user_id=user_id), STREAMED)
 
 
@@ -111,6 +116,17 @@ def _judge(payment: IncomingPayment, owner: str | None) -> DepositRecord:
         muxed_id=payment.muxed_id,
         ledger_closed_at=payment.closed_at,
     )
+
+
+def _facts(deposit: DepositRecord) -> dict[str, str | None]:
+    return {
+        "status": deposit.status,
+        "userId": deposit.user_id,
+        "amount": format_amount(deposit.amount),
+        "asset": deposit.asset,
+        "sender": deposit.sender,
+        "transactionHash": deposit.transaction_hash,
+    }
 
 
 async def _book(transaction: Transaction, deposit: DepositRecord, source: str) -> None:

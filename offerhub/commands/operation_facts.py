@@ -39,7 +39,6 @@ async def fail_operation(transaction: Transaction, refusal: Refusal) -> bool:
     if not await operations.finish(transaction, refusal.operation_id, error):
         return False
     await attempts.leave_queues_of(transaction, refusal.operation_id)
-    transaction.audit("operation.failed", ("operation", refusal.operation_id), None, error)
     return True
 
 

@@ -46,7 +46,8 @@ async def request_run(transaction: Transaction, trigger: str) -> RunRecord:
 
 async def begin_run(transaction: Transaction, run_id: str) -> None:
     """Requested runs exist already; one of the schedule begins to exist here. Repeated calls change nothing."""
-    await reconciliation.insert_run(transaction, run_id, "RUNNING", "schedule")
+    if await reconciliation.insert_run(transaction, run_id, "RUNNING", "schedule"):
+        transaction.audit("reconciliation.started", ("reconciliation", run_id), None, {"status": "RUNNING"})
 
 
 async def record_page(transaction: Transaction, run_id: str, page: Page) -> None:

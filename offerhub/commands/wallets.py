@@ -42,4 +42,3 @@ async def book_platform_account(transaction: Transaction, public_key: str) -> No
     """A platform account is on the chain and usable."""
     await wallets.move(transaction, [public_key], "PREPARED", "ACTIVATING")
     await wallets.mark_ready(transaction, [public_key])
-    transaction.audit("platform_account.ready", ("wallet", public_key), None, {"state": "READY"})

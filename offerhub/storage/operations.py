@@ -129,6 +129,8 @@ async def insert(transaction: Transaction, operation: OperationRecord) -> None:
     context = transaction.context
     values["details"] = orjson.dumps(operation.details).decode()
     await transaction.run(_INSERT, **values, correlation_id=context.correlation_id, requested_by=context.actor_id, now=transaction.now)
+    subject = {"kind": operation.kind, "resourceType": operation.resource_type, "resourceId": operation.resource_id}
+    transaction.audit("operation.accepted", ("operation", operation.id), None, subject)
 
 
 async def get(transaction: Transaction, operation_id: str) -> OperationRecord | None:
@@ -160,7 +162,8 @@ async def page(transaction: Transaction, wanted: OperationFilter, cursor: str | 
 
 
 async def start(transaction: Transaction, operation_id: str) -> None:
-    await transaction.run(_START, id=operation_id, now=transaction.now)
+    if await transaction.run(_START, id=operation_id, now=transaction.now):
+        transaction.audit("operation.started", ("operation", operation_id), {"status": "PENDING"}, {"status": "RUNNING"})
 
 
 async def set_subject(transaction: Transaction, operation_id: str, subject: Subject) -> None:
@@ -181,7 +184,10 @@ async def finish(transaction: Transaction, operation_id: str, error: dict[str, A
     """SUCCEEDED, or FAILED when there is an error; False when it was finished before."""
     status = "FAILED" if error else "SUCCEEDED"
     encoded = orjson.dumps(error).decode() if error else None
-    return await transaction.run(_FINISH, id=operation_id, status=status, error=encoded, now=transaction.now) == 1
+    if not await transaction.run(_FINISH, id=operation_id, status=status, error=encoded, now=transaction.now):
+        return False
+    transaction.audit(f"operation.{status.lower()}", ("operation", operation_id), None, {"status": status, "error": error})
+    return True
 
 
 async def claim_messages(transaction: Transaction, priorities: tuple[int, int], limit: int) -> list[PendingMessage]:

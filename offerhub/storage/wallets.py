@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 
 from offerhub.storage.ledger import BALANCE_COLUMNS, BALANCE_JOINS, UserBalance, taken_balance
 from offerhub.storage.unit_of_work import Transaction
@@ -31,8 +31,13 @@ _TAKE = text(
     RETURNING id, public_key
     """
 )
-_MOVE = text("UPDATE wallets SET state = :target WHERE public_key = ANY(:public_keys) AND state = :current")
-_READY = text("UPDATE wallets SET state = 'READY', ready_at = :now WHERE public_key = ANY(:public_keys) AND state = 'ACTIVATING'")
+_MOVE = text("UPDATE wallets SET state = :target WHERE public_key = ANY(:public_keys) AND state = :current RETURNING id")
+_READY = text(
+    """
+    UPDATE wallets SET state = 'READY', ready_at = :now WHERE public_key = ANY(:public_keys) AND state = 'ACTIVATING'
+    RETURNING id
+    """
+)
 _IN_STATE = text("SELECT id, kind, state, public_key FROM wallets WHERE kind = :kind AND state = ANY(:states) ORDER BY id LIMIT :limit")
 _PLATFORM = text("SELECT id, kind, state, public_key FROM wallets WHERE kind <> 'USER' AND state <> 'RETIRED' ORDER BY id")
 _LOCK_PLATFORM = text("SELECT pg_advisory_xact_lock(hashtext('offerhub wallet stock'))")
@@ -131,11 +136,20 @@ async def take_from_stock(transaction: Transaction, user_id: str) -> WalletRecor
 
 
 async def move(transaction: Transaction, public_keys: Sequence[str], current: str, target: str) -> int:
-    return await transaction.run(_MOVE, public_keys=list(public_keys), current=current, target=target)
+    return _audited(
+        transaction, await transaction.rows(_MOVE, public_keys=list(public_keys), current=current, target=target), current, target
+    )
 
 
 async def mark_ready(transaction: Transaction, public_keys: Sequence[str]) -> int:
-    return await transaction.run(_READY, public_keys=list(public_keys), now=transaction.now)
+    return _audited(transaction, await transaction.rows(_READY, public_keys=list(public_keys), now=transaction.now), "ACTIVATING", "READY")
+
+
+def _audited(transaction: Transaction, moved: Sequence[RowMapping], current: str, target: str) -> int:
+    """Here and not in the commands: only the statement knows which of a batch it moved."""
+    for row in moved:
+        transaction.audit(f"wallet.{target.lower()}", ("wallet", row["id"]), {"state": current}, {"state": target})
+    return len(moved)
 
 
 async def in_state(transaction: Transaction, kind: str, states: Sequence[str], limit: int) -> list[WalletRecord]:
