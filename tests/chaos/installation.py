@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -26,6 +28,7 @@ from tests.e2e.rig import Rig, acting
 PATIENCE_S = 240.0
 PROGRAM = ("-m", "tests.chaos.worker_with_faults")
 QUIET_S = 60.0
+ESCROWS_AT_ONCE = 20
 
 
 @dataclass
@@ -195,8 +198,24 @@ class Installation(Rig):
                      GROUP BY b.account, b.balance HAVING b.balance <> coalesce(sum(e.amount), 0)"""
         assert await self.rows(drifted) == []
         assert await self.rows("SELECT account FROM account_balances WHERE account LIKE 'transit:%' AND balance <> 0") == []
-        for escrow in await self.rows("SELECT id, contract_id FROM escrows WHERE contract_id IS NOT NULL"):
-            assert await self.balance(f"escrow:{escrow['id']}") == await self.in_contract(escrow["contract_id"])
+        escrows = await self.rows("SELECT id, contract_id FROM escrows WHERE contract_id IS NOT NULL ORDER BY id")
+        held = await self._in_contracts([escrow["contract_id"] for escrow in escrows])
+        assert held == [await self.balance(f"escrow:{escrow['id']}") for escrow in escrows]
+
+    async def _in_contracts(self, contract_ids: list[str]) -> list[int]:
+        """Asked as seldom as possible: where Trustless Work counts requests, these count too."""
+        held: list[int] = []
+        async with httpx.AsyncClient(headers={"x-api-key": self.sandbox.environment["TRUSTLESS_WORK_API_KEY"]}) as client:
+            url = f"{self.sandbox.environment['TRUSTLESS_WORK_URL']}/helper/get-multiple-escrow-balance"
+            for first in range(0, len(contract_ids), ESCROWS_AT_ONCE):
+                asked = contract_ids[first : first + ESCROWS_AT_ONCE]
+                answer = await client.get(url, params={"addresses[]": asked})
+                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                    await asyncio.sleep(int(answer.headers["Retry-After"]))
+                    answer = await client.get(url, params={"addresses[]": asked})
+                found = json.loads(answer.raise_for_status().content, parse_float=Decimal, parse_int=Decimal)
+                held += [int(one["balance"] * 10**7) for one in found]
+        return held
 
     async def _transaction(self, inner_hash: str) -> dict[str, Any] | None:
         async with httpx.AsyncClient() as client:

@@ -66,6 +66,7 @@ class _Api:
             "TEMPORAL_ADDRESS": installation.temporal_address,
             "TEMPORAL_NAMESPACE": installation.namespace,
             "OFFERHUB_MASTER_KEY": MASTER,
+            "RATE_LIMIT_WITHDRAWALS_PER_MINUTE": "0",
             "PORT": str(self.port),
         }
         log = installation.folder / "api.log"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
+import httpx
 import pytest
 
 from offerhub.commands.order_facts import Accepted
@@ -96,27 +99,46 @@ async def test_hundred_orders_at_once_over_eight_signers(install: Install) -> No
 
 
 @pytest.mark.endurance
+@pytest.mark.timeout(500)
+async def test_budget_of_two_processes_never_provokes_a_429(install: Install, services: TestServices) -> None:
+    """Ten lives at once want more than twice what Trustless Work admits in a minute, and no request of theirs is one too many."""
+    async with _two_workers(install(), services, requests_per_minute=30) as installation:
+        await together(journeys.life(installation) for _ in range(10))
+        async with httpx.AsyncClient() as client:
+            state = (await client.get(f"{installation.sandbox.url}/control/state")).raise_for_status().json()
+        assert state["trustlessWork"]["requests"]["refused"] == 0
+        assert state["trustlessWork"]["requests"]["admitted"] > 60
+        await installation.assert_settled()
+
+
+@pytest.mark.endurance
 @pytest.mark.timeout(400)
 async def test_release_goes_before_deploys_that_came_first_over_two_processes(install: Install, services: TestServices) -> None:
     """Two workers share sixteen requests a minute, which Trustless Work counts too."""
-    installation = install()
-    installation.sandbox = start_sandbox(services, trustless_requests_per_minute="16")
-    installation.settings["TRUSTLESS_WORK_REQUESTS_PER_MINUTE"] = "16"
+    async with _two_workers(install(), services, requests_per_minute=16) as installation:
+        _, funded = await _created(installation, 2)
+        await together([installation.succeeded(await installation.accept_funding(order_id)) for order_id in funded])
+        waiting = await _reserved(installation, 8)
+        deploys = [await installation.accept_escrow(order_id) for order_id in waiting]
+        releases = [await installation.accept_release(order_id) for order_id in funded]
+        last_release = max([await _end(installation, one) for one in releases])
+        ends = [await _end(installation, one) for one in deploys]
+        assert sum(end < last_release for end in ends) <= 2
+        await installation.assert_settled()
+
+
+@asynccontextmanager
+async def _two_workers(installation: Installation, services: TestServices, requests_per_minute: int) -> AsyncIterator[Installation]:
+    """In front of a Trustless Work that counts requests too."""
+    installation.sandbox = start_sandbox(services, trustless_requests_per_minute=str(requests_per_minute))
+    installation.settings["TRUSTLESS_WORK_REQUESTS_PER_MINUTE"] = str(requests_per_minute)
     async with installation.running():
         second_worker = installation.spawn_worker()
         try:
-            _, funded = await _created(installation, 2)
-            await together([installation.succeeded(await installation.accept_funding(order_id)) for order_id in funded])
-            waiting = await _reserved(installation, 8)
-            deploys = [await installation.accept_escrow(order_id) for order_id in waiting]
-            releases = [await installation.accept_release(order_id) for order_id in funded]
-            last_release = max([await _end(installation, one) for one in releases])
-            ends = [await _end(installation, one) for one in deploys]
+            yield installation
         finally:
             second_worker.kill()
             second_worker.wait()
-        assert sum(end < last_release for end in ends) <= 2
-        await installation.assert_settled()
 
 
 async def _created(installation: Installation, number: int) -> tuple[UserRecord, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +29,7 @@ WEATHER: tuple[dict[str, Any], ...] = (
     {"kind": "refuse_transaction", "code": "tx_bad_seq", "probability": 0.02},
     {"kind": "refuse_transaction", "code": "tx_too_late", "probability": 0.02},
     {"kind": "refuse_transaction", "code": "op_line_full", "probability": 0.03},
+    {"kind": "expire_envelopes", "probability": 0.01},
     {"kind": "server_error", "path": READ, "probability": 0.05},
     {"kind": "html_bad_gateway", "path": READ, "probability": 0.03},
     {"kind": "stale_replica", "path": READ, "ledgers": 3, "probability": 0.05},
@@ -43,11 +45,14 @@ async def test_eighteen_withdrawals_in_bad_weather(install: Install) -> None:
 
 @pytest.mark.endurance
 @pytest.mark.timeout(1500)
-async def test_thousand_withdrawals_in_bad_weather(install: Install) -> None:
-    await _withdraw(install(), users=40, each=25, kill_every_s=45.0)
+async def test_thousand_withdrawals_in_bad_weather(install: Install, record_property: Callable[[str, object], None]) -> None:
+    installation = install()
+    record_property("dead envelopes", await _withdraw(installation, users=40, each=25, kill_every_s=15.0))
+    record_property("kills", installation.deaths)
 
 
-async def _withdraw(installation: Installation, users: int, each: int, kill_every_s: float) -> None:
+async def _withdraw(installation: Installation, users: int, each: int, kill_every_s: float) -> int:
+    """Returns how many envelopes died."""
     chance = random.Random(20)
     installation.patience_s = 1_400.0
     installation.settings["WALLET_STOCK"] = str(min(users, 38))
@@ -71,6 +76,7 @@ async def _withdraw(installation: Installation, users: int, each: int, kill_ever
         await installation.heal()
         await installation.assert_settled()
         await _assert_paid_once(installation, accepted, payees)
+        return len(await installation.rows("SELECT id FROM attempts WHERE state = 'DEAD'"))
 
 
 async def _disturb(installation: Installation, kill_every_s: float, chance: random.Random) -> None:
