@@ -194,9 +194,9 @@ def _on_milestone(order: OrderRecord, operation: OperationRecord, step: Step, so
     if index is None:
         raise LookupError(f"{step.action} names no milestone")
     if step.action is Action.APPROVE_MILESTONE:
-        return ApproveMilestone(source, contract_id, index)
+        return ApproveMilestone(source, contract_id, index, order.is_per_milestone)
     evidence = operation.subject.evidence or f"{order.id} {order.milestones[index].ref}"
-    return ChangeMilestoneStatus(source, contract_id, index, _DELIVERED, evidence)
+    return ChangeMilestoneStatus(source, contract_id, index, _DELIVERED, evidence, order.is_per_milestone)
 
 
 async def _terms(transaction: Transaction, order: OrderRecord, buyer: str, seller: str) -> EscrowTerms:

@@ -59,5 +59,6 @@ def server_environment(port: int, described: dict[str, Any]) -> dict[str, str]:
         "TRUSTLESS_WORK_API_KEY": escrow["apiKey"],
         "TRUSTLESS_WORK_FACTORY": escrow["factory"],
         "TRUSTLESS_WORK_WASM_HASH": escrow["wasmHash"],
+        "TRUSTLESS_WORK_MULTI_WASM_HASH": escrow["multiReleaseWasmHash"],
         "TRUSTLESS_WORK_FEE_ADDRESS": escrow["feeAddress"],
     }

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     trustless_work_api_key: str = Field(default="", repr=False)
     trustless_work_factory: str = ""
     trustless_work_wasm_hash: str = ""
+    # Of the multi-release escrow; without it there are no orders that are paid per milestone.
+    trustless_work_multi_wasm_hash: str = ""
     trustless_work_fee_address: str = ""
     trustless_work_requests_per_minute: int = Field(default=50, ge=0)
     # Horizon does not show contracts: before money goes into one it is read back from a Stellar RPC server.

@@ -65,6 +65,7 @@ class ChangeMilestoneStatus:
     milestone_index: int
     status: str
     evidence: str
+    on_multi_release: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class ApproveMilestone:
     source: str
     contract_id: str
     milestone_index: int
+    on_multi_release: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,16 @@ EscrowIntent = (
 )
 OwnIntent = ActivateWallets | TrustAsset | PayOut
 Intent = EscrowIntent | OwnIntent
+
+
+def is_multi_release(intent: EscrowIntent) -> bool:
+    """Which of Trustless Work's two contracts the call is made to."""
+    match intent:
+        case DeployEscrow() | FundEscrow():
+            return intent.terms.is_multi_release
+        case ChangeMilestoneStatus() | ApproveMilestone():
+            return intent.on_multi_release
+        case ReleaseFunds() | FreezeEscrow() | ResolveEscrow():
+            return intent.milestone_index is not None
+        case WithdrawRemaining():
+            return True

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 from stellar_sdk import scval, xdr
 
-from offerhub.stellar.expected import instance_key
 from offerhub.stellar.horizon import HorizonUnavailable
+from offerhub.stellar.ledger_keys import balance_key, instance_key
 from offerhub.stellar.network import StellarNetwork
 
 MOST_KEYS = 200
@@ -31,9 +31,13 @@ class ContractRpc:
         data = entries[0].get("xdr") if entries else None
         return data if isinstance(data, str) else None
 
+    async def held_by_contract(self, contract_id: str) -> int:
+        """Stroops of USDC."""
+        return (await self.usdc_of([contract_id]))[contract_id]
+
     async def usdc_of(self, contract_ids: Sequence[str]) -> dict[str, int]:
         """Stroops by contract, all as of one ledger. A contract that never held any, or whose entry is archived, has 0."""
-        keys = {self._balance_key(contract_id): contract_id for contract_id in contract_ids}
+        keys = {base64.b64encode(balance_key(self._network, contract_id)).decode(): contract_id for contract_id in contract_ids}
         found = dict.fromkeys(contract_ids, 0)
         for entry in await self._entries(list(keys)):
             key, data = entry.get("key"), entry.get("xdr")
@@ -55,15 +59,6 @@ class ContractRpc:
         if answer.status_code != httpx.codes.OK or not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
             raise HorizonUnavailable(f"The RPC server answered {answer.status_code}: {str(body)[:200]}")
         return entries
-
-    def _balance_key(self, contract_id: str) -> str:
-        """Of the asset contract's persistent entry ``["Balance", holder]``."""
-        key = xdr.LedgerKeyContractData(
-            contract=scval.to_address(self._network.usdc_contract).address,  # type: ignore[arg-type]
-            key=scval.to_vec([scval.to_symbol("Balance"), scval.to_address(contract_id)]),
-            durability=xdr.ContractDataDurability.PERSISTENT,
-        )
-        return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=key).to_xdr()
 
 
 def _amount(entry_xdr: str) -> int:

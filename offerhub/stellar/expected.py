@@ -1,7 +1,7 @@
 """What an escrow call must look like, built from our own intent: contract, arguments, auth tree, writable ledger entries.
 
-Only four things are left to whoever builds the envelope (``BuilderChoices``): the salt of a deployment, and three spellings in which
-deployed builds of the contract differ (``reference/trustless-work.md`` §9.1, §9.3). Everything else has exactly one right value.
+Only few things are left to whoever builds the envelope (``BuilderChoices``): the salt of a deployment, and spellings in which deployed
+builds of the contracts differ (``reference/trustless-work.md`` §9.1, §9.3). Everything else has exactly one right value.
 """
 
 from __future__ import annotations
@@ -11,30 +11,36 @@ from hashlib import sha256
 
 from stellar_sdk import Address, StrKey, scval, xdr
 
+from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import (
     ApproveMilestone,
     ChangeMilestoneStatus,
     DeployEscrow,
     EscrowIntent,
-    EscrowTerms,
+    FreezeEscrow,
     FundEscrow,
     ReleaseFunds,
+    ResolveEscrow,
+    WithdrawRemaining,
+    is_multi_release,
 )
+from offerhub.stellar.escrow_struct import NEWEST, Spelling, escrow_struct
+from offerhub.stellar.ledger_keys import balance_key, code_key, instance_key, trustline_key
 from offerhub.stellar.network import StellarNetwork
 
 SALT_BYTES = 32
-INITIAL_MILESTONE_STATUS = "pending"
-# Fee address, platform and receiver: the accounts a release pays.
-RELEASE_TRUSTLINES = 3
+# Where money leaves an escrow, the fees of Trustless Work and platform are paid besides the payees.
+FEE_TRUSTLINES = 2
+
+Arguments = tuple[tuple[str, xdr.SCVal], ...]
 
 
 @dataclass(frozen=True)
 class BuilderChoices:
-    """Type of ``receiver_memo``, the platform role's older key, and whether a release names the fee account (testnet's layout)."""
+    """``names_fee_address``: whether a call that pays out names Trustless Work's fee account, which is testnet's layout."""
 
     salt: bytes = bytes(SALT_BYTES)
-    memo_is_i128: bool = False
-    names_platform_address: bool = False
+    spelling: Spelling = NEWEST
     names_fee_address: bool = False
 
 
@@ -48,7 +54,7 @@ class ExpectedCall:
 
     contract_id: str
     function: str
-    arguments: tuple[tuple[str, xdr.SCVal], ...]
+    arguments: Arguments
     transfer: xdr.InvokeContractArgs | None
     escrow_contract: str
     may_write: frozenset[bytes]
@@ -62,19 +68,10 @@ def expected_call(network: StellarNetwork, intent: EscrowIntent, choices: Builde
             return _deploy(network, intent, choices)
         case FundEscrow():
             return _fund(network, intent, choices)
-        case ChangeMilestoneStatus():
-            arguments = (
-                ("milestone_index", scval.to_uint32(intent.milestone_index)),
-                ("new_status", scval.to_string(intent.status)),
-                ("new_evidence", scval.to_string(intent.evidence)),
-                ("service_provider", scval.to_address(intent.source)),
-            )
-            return _own_state(network, intent.contract_id, "change_milestone_status", arguments)
-        case ApproveMilestone():
-            approval = (("milestone_index", scval.to_uint32(intent.milestone_index)), ("approver", scval.to_address(intent.source)))
-            return _own_state(network, intent.contract_id, "approve_milestone", approval)
-        case ReleaseFunds():
-            return _release(network, intent, choices)
+        case ChangeMilestoneStatus() | ApproveMilestone() | FreezeEscrow():
+            return _own_state(network, intent)
+        case ReleaseFunds() | ResolveEscrow() | WithdrawRemaining():
+            return _paying_out(network, intent, choices)
 
 
 def derived_contract_id(network: StellarNetwork, salt: bytes) -> str:
@@ -92,31 +89,6 @@ def derived_contract_id(network: StellarNetwork, salt: bytes) -> str:
     return StrKey.encode_contract(sha256(preimage.to_xdr_bytes()).digest())
 
 
-def escrow_properties(network: StellarNetwork, terms: EscrowTerms, choices: BuilderChoices) -> xdr.SCVal:
-    """The contract's ``Escrow`` as it is before anything happened to it: nothing approved, no flag raised."""
-    roles = {
-        "approver": terms.approver,
-        "dispute_resolver": terms.dispute_resolver,
-        "platform_address" if choices.names_platform_address else "platform": terms.platform,
-        "receiver": terms.receiver,
-        "release_signer": terms.release_signer,
-        "service_provider": terms.service_provider,
-    }
-    no = scval.to_bool(False)
-    return _struct(
-        amount=scval.to_int128(terms.amount_stroops),
-        description=scval.to_string(terms.description),
-        engagement_id=scval.to_string(terms.engagement_id),
-        flags=_struct(disputed=no, released=no, resolved=no),
-        milestones=scval.to_vec([_untouched_milestone(text) for text in terms.milestones]),
-        platform_fee=scval.to_uint32(terms.platform_fee_bps),
-        receiver_memo=scval.to_int128(0) if choices.memo_is_i128 else scval.to_uint32(0),
-        roles=_struct(**{name: scval.to_address(address) for name, address in roles.items()}),
-        title=scval.to_string(terms.title),
-        trustline=_struct(address=scval.to_address(network.usdc_contract)),
-    )
-
-
 def authorization(call: ExpectedCall, arguments: bytes) -> bytes:
     """The XDR of the one allowed auth entry: source-account credentials, the call itself, and ``call.transfer`` if there is one.
 
@@ -132,93 +104,104 @@ def authorization(call: ExpectedCall, arguments: bytes) -> bytes:
 
 def _deploy(network: StellarNetwork, intent: DeployEscrow, choices: BuilderChoices) -> ExpectedCall:
     escrow_contract = derived_contract_id(network, choices.salt)
+    code = wasm_hash(network, intent)
     arguments = (
         ("signer", scval.to_address(intent.source)),
-        ("wasm_hash", scval.to_bytes(bytes.fromhex(network.escrow_wasm_hash))),
+        ("wasm_hash", scval.to_bytes(code)),
         ("salt", scval.to_bytes(choices.salt)),
         ("init_fn", scval.to_symbol("initialize_escrow")),
-        ("init_args", scval.to_vec([escrow_properties(network, intent.terms, choices)])),
+        ("init_args", scval.to_vec([escrow_struct(network, intent.terms, choices.spelling)])),
         ("constructor_args", scval.to_vec([])),
     )
-    may_write = frozenset({instance_key(escrow_contract), _code_key(network)})
-    may_read = frozenset({instance_key(network.factory_contract), instance_key(network.usdc_contract)})
-    return ExpectedCall(network.factory_contract, "tw_new_single_release_escrow", arguments, None, escrow_contract, may_write, may_read)
+    function = "tw_new_multi_release_escrow" if intent.terms.is_multi_release else "tw_new_single_release_escrow"
+    may_write = frozenset({instance_key(escrow_contract), code_key(code)})
+    # A multi-release escrow makes sure that it begins with nothing.
+    looked_at = {instance_key(network.factory_contract), instance_key(network.usdc_contract), balance_key(network, escrow_contract)}
+    return ExpectedCall(network.factory_contract, function, arguments, None, escrow_contract, may_write, frozenset(looked_at))
 
 
 def _fund(network: StellarNetwork, intent: FundEscrow, choices: BuilderChoices) -> ExpectedCall:
     signer, amount = scval.to_address(intent.source), scval.to_int128(intent.amount_stroops)
-    arguments = (("signer", signer), ("expected_escrow", escrow_properties(network, intent.terms, choices)), ("amount", amount))
+    arguments = (("signer", signer), ("expected_escrow", escrow_struct(network, intent.terms, choices.spelling)), ("amount", amount))
     transfer = xdr.InvokeContractArgs(
         contract_address=Address(network.usdc_contract).to_xdr_sc_address(),
         function_name=xdr.SCSymbol(b"transfer"),
         args=[signer, scval.to_address(intent.contract_id), amount],
     )
-    may_write = _escrow_entries(network, intent.contract_id) | {trustline_key(network, intent.source)}
+    may_write = _escrow_entries(network, intent) | {trustline_key(network, intent.source)}
     may_read = _readable_of_escrow(network, intent.contract_id)
     return ExpectedCall(intent.contract_id, "fund_escrow", arguments, transfer, intent.contract_id, may_write, may_read)
 
 
-def _release(network: StellarNetwork, intent: ReleaseFunds, choices: BuilderChoices) -> ExpectedCall:
-    arguments: tuple[tuple[str, xdr.SCVal], ...] = (("release_signer", scval.to_address(intent.source)),)
-    if choices.names_fee_address:
-        arguments += (("trustless_work_address", scval.to_address(network.protocol_fee_address)),)
-    may_write = _escrow_entries(network, intent.contract_id)
+def _own_state(network: StellarNetwork, intent: ChangeMilestoneStatus | ApproveMilestone | FreezeEscrow) -> ExpectedCall:
+    function, arguments = _own_state_call(intent)
+    may_write = frozenset({instance_key(intent.contract_id), code_key(wasm_hash(network, intent))})
     may_read = _readable_of_escrow(network, intent.contract_id)
-    return ExpectedCall(intent.contract_id, "release_funds", arguments, None, intent.contract_id, may_write, may_read, RELEASE_TRUSTLINES)
+    return ExpectedCall(intent.contract_id, function, arguments, None, intent.contract_id, may_write, may_read)
 
 
-def _own_state(network: StellarNetwork, contract_id: str, function: str, arguments: tuple[tuple[str, xdr.SCVal], ...]) -> ExpectedCall:
-    may_write = frozenset({instance_key(contract_id), _code_key(network)})
-    return ExpectedCall(contract_id, function, arguments, None, contract_id, may_write, _readable_of_escrow(network, contract_id))
+def _own_state_call(intent: ChangeMilestoneStatus | ApproveMilestone | FreezeEscrow) -> tuple[str, Arguments]:
+    caller, index = scval.to_address(intent.source), _index(intent.milestone_index)
+    match intent:
+        case ChangeMilestoneStatus():
+            status, evidence = scval.to_string(intent.status), scval.to_string(intent.evidence)
+            return "change_milestone_status", (*index, ("new_status", status), ("new_evidence", evidence), ("service_provider", caller))
+        case ApproveMilestone():
+            return "approve_milestone", (*index, ("approver", caller))
+        case FreezeEscrow():
+            return "dispute_milestone" if index else "dispute_escrow", (*index, ("signer", caller))
 
 
-def _escrow_entries(network: StellarNetwork, contract_id: str) -> frozenset[bytes]:
+def _paying_out(network: StellarNetwork, intent: ReleaseFunds | ResolveEscrow | WithdrawRemaining, choices: BuilderChoices) -> ExpectedCall:
+    fee_address = ("trustless_work_address", scval.to_address(network.protocol_fee_address))
+    function, arguments = _paying_call(intent, (fee_address,) if choices.names_fee_address else ())
+    payees = 1 if isinstance(intent, ReleaseFunds) else len(intent.shares)
+    may_write = _escrow_entries(network, intent)
+    may_read = _readable_of_escrow(network, intent.contract_id)
+    trustlines = FEE_TRUSTLINES + payees
+    return ExpectedCall(intent.contract_id, function, arguments, None, intent.contract_id, may_write, may_read, trustlines)
+
+
+def _paying_call(intent: ReleaseFunds | ResolveEscrow | WithdrawRemaining, fee_address: Arguments) -> tuple[str, Arguments]:
+    """The fee account and the milestone's index stand in another order in each function."""
+    caller = scval.to_address(intent.source)
+    match intent:
+        case ReleaseFunds():
+            index = _index(intent.milestone_index)
+            return "release_milestone_funds" if index else "release_funds", (("release_signer", caller), *fee_address, *index)
+        case ResolveEscrow():
+            index, shares = _index(intent.milestone_index), _distributions(intent.shares)
+            function = "resolve_milestone_dispute" if index else "resolve_dispute"
+            return function, (("dispute_resolver", caller), *index, *fee_address, ("distributions", shares))
+        case WithdrawRemaining():
+            shares = _distributions(intent.shares)
+            return "withdraw_remaining_funds", (("dispute_resolver", caller), *fee_address, ("distributions", shares))
+
+
+def _index(milestone_index: int | None) -> Arguments:
+    return () if milestone_index is None else (("milestone_index", scval.to_uint32(milestone_index)),)
+
+
+def _distributions(shares: tuple[tuple[str, int], ...]) -> xdr.SCVal:
+    """``Map<Address, i128>`` in the host's order: by kind of address, then by its bytes, which is how their XDR sorts."""
+    entries = [xdr.SCMapEntry(scval.to_address(address), scval.to_int128(amount)) for address, amount in shares]
+    entries.sort(key=lambda entry: entry.key.to_xdr_bytes())
+    return xdr.SCVal(xdr.SCValType.SCV_MAP, map=xdr.SCMap(entries))
+
+
+def _escrow_entries(network: StellarNetwork, intent: FundEscrow | ReleaseFunds | ResolveEscrow | WithdrawRemaining) -> frozenset[bytes]:
     """State and USDC of the escrow. Its code is only ever written to restore it from the archive."""
-    return frozenset({instance_key(contract_id), _code_key(network), _balance_key(network, contract_id)})
+    contract_id = intent.contract_id
+    return frozenset({instance_key(contract_id), code_key(wasm_hash(network, intent)), balance_key(network, contract_id)})
 
 
 def _readable_of_escrow(network: StellarNetwork, contract_id: str) -> frozenset[bytes]:
-    instances = {instance_key(contract_id), instance_key(network.usdc_contract)}
-    return frozenset(instances | {_balance_key(network, contract_id)})
+    return frozenset({instance_key(contract_id), instance_key(network.usdc_contract), balance_key(network, contract_id)})
 
 
-def trustline_key(network: StellarNetwork, address: str) -> bytes:
-    account = xdr.AccountID(
-        xdr.PublicKey(xdr.PublicKeyType.PUBLIC_KEY_TYPE_ED25519, ed25519=xdr.Uint256(StrKey.decode_ed25519_public_key(address)))
-    )
-    key = xdr.LedgerKeyTrustLine(account_id=account, asset=network.usdc.to_trust_line_asset_xdr_object())
-    return xdr.LedgerKey(xdr.LedgerEntryType.TRUSTLINE, trust_line=key).to_xdr_bytes()
-
-
-def instance_key(contract_id: str) -> bytes:
-    """The ledger key of a contract's instance: its code by hash and its instance storage."""
-    return _contract_data_key(contract_id, xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE))
-
-
-def _balance_key(network: StellarNetwork, holder: str) -> bytes:
-    return _contract_data_key(network.usdc_contract, scval.to_vec([scval.to_symbol("Balance"), scval.to_address(holder)]))
-
-
-def _contract_data_key(contract_id: str, key: xdr.SCVal) -> bytes:
-    data = xdr.LedgerKeyContractData(Address(contract_id).to_xdr_sc_address(), key, xdr.ContractDataDurability.PERSISTENT)
-    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr_bytes()
-
-
-def _code_key(network: StellarNetwork) -> bytes:
-    code = xdr.LedgerKeyContractCode(xdr.Hash(bytes.fromhex(network.escrow_wasm_hash)))
-    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_CODE, contract_code=code).to_xdr_bytes()
-
-
-def _untouched_milestone(description: str) -> xdr.SCVal:
-    return _struct(
-        approved=scval.to_bool(False),
-        description=scval.to_string(description),
-        evidence=scval.to_string(""),
-        status=scval.to_string(INITIAL_MILESTONE_STATUS),
-    )
-
-
-def _struct(**fields: xdr.SCVal) -> xdr.SCVal:
-    """A Soroban struct: a map by symbol, sorted by name."""
-    entries = [xdr.SCMapEntry(scval.to_symbol(name), fields[name]) for name in sorted(fields)]
-    return xdr.SCVal(xdr.SCValType.SCV_MAP, map=xdr.SCMap(entries))
+def wasm_hash(network: StellarNetwork, intent: EscrowIntent) -> bytes:
+    """Of the code that the intent's contract runs."""
+    configured = network.multi_release_wasm_hash if is_multi_release(intent) else network.escrow_wasm_hash
+    if not configured:
+        raise IntentMismatchError("wasm_hash", "a hash in TRUSTLESS_WORK_MULTI_WASM_HASH", "none")
+    return bytes.fromhex(configured)

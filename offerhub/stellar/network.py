@@ -15,7 +15,10 @@ USDC_CODE = "USDC"
 
 @dataclass(frozen=True)
 class StellarNetwork:
-    """``escrow_wasm_hash`` is hex. ``protocol_fee_address`` is the account to which a release pays Trustless Work's share."""
+    """The hashes are hex: of the single-release escrow's code, and of the multi-release one's, which may be unknown (empty).
+
+    ``protocol_fee_address`` is the account to which a release pays Trustless Work's share.
+    """
 
     passphrase: str
     usdc_issuer: str
@@ -23,6 +26,7 @@ class StellarNetwork:
     escrow_wasm_hash: str
     protocol_fee_address: str
     friendbot_url: str | None = None
+    multi_release_wasm_hash: str = ""
 
     @cached_property
     def id(self) -> bytes:
@@ -46,4 +50,5 @@ def network_of(settings: Settings) -> StellarNetwork:
         escrow_wasm_hash=settings.trustless_work_wasm_hash,
         protocol_fee_address=settings.trustless_work_fee_address,
         friendbot_url=settings.friendbot_url or None,
+        multi_release_wasm_hash=settings.trustless_work_multi_wasm_hash,
     )

@@ -11,9 +11,9 @@ from stellar_sdk import xdr
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import FundEscrow
 from offerhub.stellar.difference import first_difference
-from offerhub.stellar.expected import escrow_properties
+from offerhub.stellar.escrow_struct import escrow_struct, spelling_of
+from offerhub.stellar.expected import wasm_hash
 from offerhub.stellar.network import StellarNetwork
-from offerhub.stellar.verify import escrow_choices
 
 _STORED_ESCROW = b"Escrow"
 
@@ -22,10 +22,11 @@ def check_contract(network: StellarNetwork, intent: FundEscrow, entry_xdr: str) 
     """``entry_xdr`` is the ``LedgerEntryData`` of the contract's instance. Raises ``IntentMismatchError``, whatever the bytes are."""
     instance = _instance(entry_xdr)
     code = instance.executable.wasm_hash.hash.hex() if instance.executable.wasm_hash is not None else "no code of its own"
-    if code != network.escrow_wasm_hash:
-        raise IntentMismatchError("contract.wasm_hash", network.escrow_wasm_hash, code)
+    wanted = wasm_hash(network, intent).hex()
+    if code != wanted:
+        raise IntentMismatchError("contract.wasm_hash", wanted, code)
     stored = _stored_escrow(instance)
-    expected = escrow_properties(network, intent.terms, escrow_choices(stored))
+    expected = escrow_struct(network, intent.terms, spelling_of(stored))
     if stored.to_xdr_bytes() != expected.to_xdr_bytes():
         raise first_difference("contract.escrow", expected, stored)
 

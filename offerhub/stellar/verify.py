@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from stellar_sdk import Address, StrKey, xdr
 
 from offerhub.domain.errors import IntentMismatchError
-from offerhub.domain.intents import DeployEscrow, EscrowIntent, FundEscrow, ReleaseFunds
+from offerhub.domain.intents import DeployEscrow, EscrowIntent, FundEscrow, ReleaseFunds, ResolveEscrow, WithdrawRemaining
 from offerhub.stellar.difference import first_difference
 from offerhub.stellar.envelope import decode_envelope, inner_hash
+from offerhub.stellar.escrow_struct import spelling_of
 from offerhub.stellar.expected import SALT_BYTES, BuilderChoices, ExpectedCall, authorization, expected_call
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.resources import check_resources, require_range
@@ -115,7 +116,7 @@ def _only_call(transaction: xdr.Transaction) -> tuple[xdr.Operation, xdr.InvokeH
 
 
 def _check_call(network: StellarNetwork, intent: EscrowIntent, found: xdr.InvokeContractArgs) -> ExpectedCall:
-    call = expected_call(network, intent, _choices(intent, found.args))
+    call = expected_call(network, intent, _choices(network, intent, found.args))
     _require("contract", call.contract_id, _contract(found.contract_address))
     _require("function", call.function, found.function_name.sc_symbol.decode("ascii", "backslashreplace"))
     _require("arguments", len(call.arguments), len(found.args))
@@ -137,7 +138,7 @@ def _check_authorization(entries: list[xdr.SorobanAuthorizationEntry], call: Exp
         raise IntentMismatchError("auth.tree", f"{call.function} and what it needs", "another tree of calls")
 
 
-def _choices(intent: EscrowIntent, arguments: list[xdr.SCVal]) -> BuilderChoices:
+def _choices(network: StellarNetwork, intent: EscrowIntent, arguments: list[xdr.SCVal]) -> BuilderChoices:
     """Read off what the builder may choose; the comparison that follows fixes everything else, so a wrong reading only refuses."""
     match intent:
         case DeployEscrow():
@@ -145,30 +146,14 @@ def _choices(intent: EscrowIntent, arguments: list[xdr.SCVal]) -> BuilderChoices
             if len(salt) != SALT_BYTES:
                 raise IntentMismatchError("salt", f"{SALT_BYTES} bytes", f"{len(salt)} bytes")
             initial = arguments[4].vec.sc_vec if len(arguments) > 4 and arguments[4].vec is not None else []
-            return escrow_choices(initial[0] if initial else None, salt)
+            return BuilderChoices(salt=salt, spelling=spelling_of(initial[0] if initial else None))
         case FundEscrow():
-            return escrow_choices(arguments[1] if len(arguments) > 1 else None)
-        case ReleaseFunds():
-            return BuilderChoices(names_fee_address=len(arguments) > 1)
+            return BuilderChoices(spelling=spelling_of(arguments[1] if len(arguments) > 1 else None))
+        case ReleaseFunds() | ResolveEscrow() | WithdrawRemaining():
+            without = expected_call(network, intent, BuilderChoices())
+            return BuilderChoices(names_fee_address=len(arguments) > len(without.arguments))
         case _:
             return BuilderChoices()
-
-
-def escrow_choices(escrow: xdr.SCVal | None, salt: bytes = bytes(SALT_BYTES)) -> BuilderChoices:
-    """The spellings in which builds of the contract differ, as this ``Escrow`` has them."""
-    fields = _fields(escrow)
-    memo = fields.get(b"receiver_memo")
-    return BuilderChoices(
-        salt=salt,
-        memo_is_i128=memo is not None and memo.i128 is not None,
-        names_platform_address=b"platform_address" in _fields(fields.get(b"roles")),
-    )
-
-
-def _fields(struct: xdr.SCVal | None) -> dict[bytes, xdr.SCVal]:
-    if struct is None or struct.map is None:
-        return {}
-    return {entry.key.sym.sc_symbol: entry.val for entry in struct.map.sc_map if entry.key.sym is not None}
 
 
 def _account(source: xdr.MuxedAccount) -> str:

@@ -75,6 +75,7 @@ def test_the_sandbox_is_described_as_it_describes_itself() -> None:
         "TRUSTLESS_WORK_API_KEY": trustless["apiKey"],
         "TRUSTLESS_WORK_FACTORY": trustless["factory"],
         "TRUSTLESS_WORK_WASM_HASH": trustless["wasmHash"],
+        "TRUSTLESS_WORK_MULTI_WASM_HASH": trustless["multiReleaseWasmHash"],
         "TRUSTLESS_WORK_FEE_ADDRESS": trustless["feeAddress"],
     }
 

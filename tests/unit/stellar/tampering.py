@@ -9,7 +9,7 @@ from hashlib import sha256
 from stellar_sdk import Address, Keypair, MuxedAccount, scval, xdr
 
 from offerhub.domain.intents import EscrowIntent
-from offerhub.stellar.expected import trustline_key
+from offerhub.stellar.ledger_keys import trustline_key
 from tests.unit.stellar.offered import (
     APPROVE,
     DEPLOY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from stellar_sdk import scval, xdr
 
 from offerhub.stellar.contract_rpc import MOST_KEYS, ContractRpc
 from offerhub.stellar.horizon import HorizonUnavailable
+from offerhub.stellar.ledger_keys import balance_key
 from tests.unit.stellar.horizon_server import Answer, HorizonServer
 from tests.unit.stellar.offered import ESCROW, NETWORK
 
@@ -41,7 +43,9 @@ async def held(answer: Any, contract: str = ESCROW) -> dict[str, int]:
         if isinstance(answer, Answer):
             server.put("/rpc", answer)
         else:
-            written = json.dumps({"jsonrpc": "2.0", "id": 1, **answer}).replace("KEY", rpc._balance_key(ESCROW))
+            written = json.dumps({"jsonrpc": "2.0", "id": 1, **answer}).replace(
+                "KEY", base64.b64encode(balance_key(NETWORK, ESCROW)).decode()
+            )
             server.put("/rpc", Answer(200, written.encode()))
         return await rpc.usdc_of([contract])
 

@@ -13,7 +13,7 @@ from stellar_sdk import Address, Keypair, StrKey, scval, xdr
 
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import EscrowTerms, FundEscrow
-from offerhub.stellar.expected import BuilderChoices, escrow_properties
+from offerhub.stellar.escrow_struct import Spelling, escrow_struct
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.read_back import check_contract
 
@@ -51,8 +51,8 @@ def entry(escrow: xdr.SCVal, *, code: str = CODE, key: str = "Escrow") -> str:
     return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
 
 
-def stored(terms: EscrowTerms = TERMS, choices: BuilderChoices | None = None) -> xdr.SCVal:
-    return escrow_properties(NETWORK, terms, choices or BuilderChoices())
+def stored(terms: EscrowTerms = TERMS, spelling: Spelling | None = None) -> xdr.SCVal:
+    return escrow_struct(NETWORK, terms, spelling or Spelling())
 
 
 def refused(entry_xdr: str) -> str:
@@ -61,9 +61,9 @@ def refused(entry_xdr: str) -> str:
     return mismatch.value.field
 
 
-@pytest.mark.parametrize("choices", [BuilderChoices(), BuilderChoices(memo_is_i128=True), BuilderChoices(names_platform_address=True)])
-def test_the_contract_we_deployed_passes_in_every_spelling_of_its_builds(choices: BuilderChoices) -> None:
-    check_contract(NETWORK, INTENT, entry(stored(choices=choices)))
+@pytest.mark.parametrize("spelling", [Spelling(), Spelling(memo_is_i128=True), Spelling(names_platform_address=True)])
+def test_the_contract_we_deployed_passes_in_every_spelling_of_its_builds(spelling: Spelling) -> None:
+    check_contract(NETWORK, INTENT, entry(stored(spelling=spelling)))
 
 
 @pytest.mark.parametrize(

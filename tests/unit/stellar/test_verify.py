@@ -9,7 +9,7 @@ from stellar_sdk import Keypair, Network, TransactionBuilder, TransactionEnvelop
 
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import EscrowIntent
-from offerhub.stellar.expected import trustline_key
+from offerhub.stellar.ledger_keys import trustline_key
 from sandbox.contracts.factory import escrow_contract_id
 from tests.unit.stellar.offered import (
     APPROVE,
@@ -29,6 +29,7 @@ from tests.unit.stellar.offered import (
     TERMS,
     account,
     contract,
+    named,
     offer,
     tampered,
     verify,
@@ -36,7 +37,7 @@ from tests.unit.stellar.offered import (
 from tests.unit.stellar.tampering import ATTACKS, Attack, authorized, call, in_escrow, operation, plain, reads, restores, soroban, struct
 
 
-@pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize("intent", INTENTS, ids=named)
 def test_what_the_builder_makes_of_our_intent_is_accepted(intent: EscrowIntent) -> None:
     offered = offer(intent)
     verified = verify(intent, offered.envelope_xdr)
@@ -60,8 +61,8 @@ def test_a_bent_envelope_is_refused_and_the_field_named(attack: Attack) -> None:
     assert refusal.value.field == attack.field
 
 
-@pytest.mark.parametrize("offered", INTENTS, ids=lambda intent: type(intent).__name__)
-@pytest.mark.parametrize("asked", INTENTS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize("offered", INTENTS, ids=named)
+@pytest.mark.parametrize("asked", INTENTS, ids=named)
 def test_an_envelope_serves_its_own_intent_only(asked: EscrowIntent, offered: EscrowIntent) -> None:
     if asked is offered:
         return
