@@ -119,6 +119,7 @@ async def test_a_refused_envelope_that_never_reached_a_ledger_used_no_sequence_n
 async def test_the_database_itself_refuses_two_open_envelopes_of_one_intent(market: Market) -> None:
     async with market.command() as transaction:
         await attempts.insert(transaction, envelope("a"))
+        transaction.audit("envelope.signed", ("attempt", "a"), None, None)
     with pytest.raises(IntegrityError, match="attempts_one_open"):
         async with market.command() as transaction:
             await attempts.insert(transaction, envelope("a", sequence=2))

@@ -231,6 +231,7 @@ async def test_limits_balance_and_standing(market: Market) -> None:
     await assert_nothing_happened(market, user)
     async with market.command() as transaction:
         await transaction.run(text("UPDATE users SET status = 'SUSPENDED' WHERE id = :id"), id=user.id)
+        transaction.audit("user.suspended", ("user", user.id), None, None)
     assert (await refusal_of(market, RequestWithdrawal(user.id, UNIT), OUTSIDE)).code == "USER_SUSPENDED"
     await market.user()
     await market.user()
