@@ -31,22 +31,22 @@ class ContractRpc:
         data = entries[0].get("xdr") if entries else None
         return data if isinstance(data, str) else None
 
-    async def held_by_contract(self, contract_id: str) -> int:
-        """Stroops of USDC."""
-        return (await self.usdc_of([contract_id]))[contract_id]
+    async def held_by_contract(self, contract_id: str, since_ledger: int = 0) -> int:
+        """Stroops of USDC in ledger ``since_ledger`` or later; a server that is not there yet is ``HorizonUnavailable``."""
+        return (await self.usdc_of([contract_id], since_ledger))[contract_id]
 
-    async def usdc_of(self, contract_ids: Sequence[str]) -> dict[str, int]:
+    async def usdc_of(self, contract_ids: Sequence[str], since_ledger: int = 0) -> dict[str, int]:
         """Stroops by contract, all as of one ledger. A contract that never held any, or whose entry is archived, has 0."""
         keys = {base64.b64encode(balance_key(self._network, contract_id)).decode(): contract_id for contract_id in contract_ids}
         found = dict.fromkeys(contract_ids, 0)
-        for entry in await self._entries(list(keys)):
+        for entry in await self._entries(list(keys), since_ledger):
             key, data = entry.get("key"), entry.get("xdr")
             if key not in keys or not isinstance(data, str):
                 raise HorizonUnavailable("The RPC server answered with an entry that was not asked for.")
             found[keys[key]] = _amount(data)
         return found
 
-    async def _entries(self, keys: list[str]) -> list[dict[str, Any]]:
+    async def _entries(self, keys: list[str], since_ledger: int = 0) -> list[dict[str, Any]]:
         if len(keys) > MOST_KEYS:
             raise ValueError(f"at most {MOST_KEYS} entries at once")
         question = {"jsonrpc": "2.0", "id": 1, "method": "getLedgerEntries", "params": {"keys": keys}}
@@ -55,9 +55,12 @@ class ContractRpc:
             body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
             raise HorizonUnavailable(f"The RPC server did not answer: {type(error).__name__} {error}"[:300]) from error
-        entries = body["result"].get("entries") if isinstance(body, dict) and isinstance(body.get("result"), dict) else None
+        result = body["result"] if isinstance(body, dict) and isinstance(body.get("result"), dict) else {}
+        entries, ledger = result.get("entries"), result.get("latestLedger")
         if answer.status_code != httpx.codes.OK or not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
             raise HorizonUnavailable(f"The RPC server answered {answer.status_code}: {str(body)[:200]}")
+        if since_ledger and not (isinstance(ledger, int) and ledger >= since_ledger):
+            raise HorizonUnavailable(f"The RPC server is at ledger {ledger}; ledger {since_ledger} is known to have closed.")
         return entries
 
 

@@ -26,6 +26,12 @@ _GET = text(f"SELECT {_COLUMNS} FROM attempts WHERE id = :id")  # noqa: S608
 _LOCK = text(f"SELECT {_COLUMNS} FROM attempts WHERE id = :id FOR UPDATE")  # noqa: S608
 _BY_INTENT = text(f"SELECT {_COLUMNS} FROM attempts WHERE intent_id = :intent_id ORDER BY id DESC")  # noqa: S608
 _OF_OPERATION = text(f"SELECT {_COLUMNS} FROM attempts WHERE operation_id = :operation_id ORDER BY id")  # noqa: S608
+_NEWEST_LEDGER = text(
+    """
+    SELECT coalesce(max(a.ledger), 0) AS ledger FROM attempts a JOIN operations o ON o.id = a.operation_id
+    WHERE o.resource_id = :resource_id AND a.state = 'CONFIRMED'
+    """
+)
 _SUBMITTED = text(
     """
     UPDATE attempts SET state = CASE WHEN state = 'SIGNED' THEN 'SUBMITTED' ELSE state END, submissions = submissions + 1, updated_at = :now
@@ -138,6 +144,13 @@ async def of_intent(transaction: Transaction, intent_id: str) -> list[AttemptRec
 
 async def of_operation(transaction: Transaction, operation_id: str) -> list[AttemptRecord]:
     return [_attempt(dict(row)) for row in await transaction.rows(_OF_OPERATION, operation_id=operation_id)]
+
+
+async def newest_ledger(transaction: Transaction, resource_id: str) -> int:
+    """The last ledger in which a transaction for this order or withdrawal was applied; 0 without one."""
+    row = await transaction.first(_NEWEST_LEDGER, resource_id=resource_id)
+    assert row is not None, "an aggregate always answers one row"
+    return int(row["ledger"])
 
 
 async def mark_submitted(transaction: Transaction, attempt_id: str) -> None:
