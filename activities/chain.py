@@ -18,6 +18,7 @@ from offerhub.domain.messages import Movement, SignedAttempt, StepOutcome, StepS
 from offerhub.domain.plans import MOVES_MONEY, Action
 from offerhub.domain.states import AttemptState
 from offerhub.stellar import outcome as proof
+from offerhub.stellar.envelope import decode_envelope
 from offerhub.stellar.failure import Trace
 from offerhub.stellar.horizon import Horizon, HorizonUnavailable
 from offerhub.stellar.horizon_records import Lookup, Observation, SubmitAnswer
@@ -57,7 +58,7 @@ class ChainActivities:
             record = (await self._horizon.transaction(stored.inner_hash)).record
         if record is None or record.hash not in (stored.outer_hash, stored.inner_hash):
             return StepOutcome(StepStatus.PENDING, stored.id, stored.inner_hash, reason=_said(answer))
-        trace = Trace(answer.diagnostic_events, self._network.usdc_contract)
+        trace = self._trace(stored, answer.diagnostic_events)
         return await self._settle(stored, proof.decide(_question(stored), Observation(Lookup(record, None)), trace))
 
     @activity.defn
@@ -112,7 +113,13 @@ class ChainActivities:
 
     async def _seen(self, stored: AttemptRecord) -> proof.Outcome:
         seen = await self._horizon.observe(stored.inner_hash, stored.source, stored.sequence)
-        return proof.decide(_question(stored), seen, Trace(token_contract=self._network.usdc_contract))
+        return proof.decide(_question(stored), seen, self._trace(stored))
+
+    def _trace(self, stored: AttemptRecord, diagnostic_events: tuple[str, ...] = ()) -> Trace:
+        """Which of the two escrow contracts was called stands in the envelope: its code is among what is read."""
+        multi_release = self._network.multi_release_wasm_hash
+        is_multi_release = bool(multi_release) and bytes.fromhex(multi_release) in decode_envelope(stored.envelope)
+        return Trace(diagnostic_events, self._network.usdc_contract, is_multi_release)
 
     async def _posted_again(self, stored: AttemptRecord) -> AttemptRecord:
         """The same bytes, some time after the last posting, whoever made that one: nothing else helps an envelope that was lost."""

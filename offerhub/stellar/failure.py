@@ -25,6 +25,22 @@ DistributionsMustEqualEscrowBalance DisputeResolverCannotDisputeTheEscrow TotalA
 InsufficientFundsForEscrowFunding MilestoneToApproveDoesNotExist EscrowNotFullyProcessed TooManyDistributions
 MilestoneToUpdateDoesNotExist
 """.split()  # noqa: SIM905 - a list of 46 quoted lines reads worse
+# Multi-release contract, its newest build. Builds number them differently, so a number alone is only ever a hint here.
+_NEWEST_MULTI_RELEASE_ERRORS = """
+AmountCannotBeZero AmountsToBeTransferredShouldBePositive ApproverOrReceiverFundsLessThanZero CantReleaseAMilestoneInDispute
+DisputeResolverCannotDisputeTheMilestone DivisionError EmptyMilestoneStatus EscrowAlreadyInitialized EscrowAlreadyResolved
+EscrowBalanceMustBeZeroOnInitialization EscrowBalanceNotEnoughToSendEarnings EscrowHasFunds EscrowNotFound EscrowNotFullyProcessed
+EscrowPropertiesMismatch FlagsMustBeFalse InsufficientApproverFundsForCommissions InsufficientEscrowFundsToMakeTheRefund
+InsufficientFundsForEscrowFunding InsufficientFundsForRefund InsufficientFundsForResolution InsufficientServiceProviderFundsForCommissions
+InvalidMileStoneIndex MilestoneAlreadyInDispute MilestoneAlreadyReleased MilestoneAlreadyResolved
+MilestoneApprovedCantChangeEscrowProperties MilestoneHasAlreadyBeenApproved MilestoneNotCompleted MilestoneNotFound MilestoneNotInDispute
+MilestoneOpenedForDisputeResolution MilestoneToApproveDoesNotExist MilestoneToUpdateDoesNotExist NoMileStoneDefined
+OnlyApproverChangeMilstoneFlag OnlyDisputeResolverCanExecuteThisFunction OnlyPlatformAddressExecuteThisFunction
+OnlyReleaseSignerCanReleaseEarnings OnlyServiceProviderChangeMilstoneStatus Overflow PlatformAddressCannotBeChanged PlatformFeeTooHigh
+TooManyEscrowsRequested TooManyMilestones TooManyDistributions TotalAmountCannotBeZero TotalDisputeFundsMustNotExceedTheMilestoneAmount
+UnauthorizedToChangeDisputeFlag Underflow
+""".split()  # noqa: SIM905 - as above
+_ESCROW_NAMES = frozenset(_ESCROW_ERRORS) | frozenset(_NEWEST_MULTI_RELEASE_ERRORS)
 # The asset's own contract (SAC), which numbers its errors too.
 _TOKEN_ERRORS = """
 InternalError OperationNotSupportedError AlreadyInitializedError UnauthorizedError AuthenticationError AccountMissingError
@@ -35,16 +51,28 @@ _UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class Trace:
-    """Diagnostic events (base64 XDR) of a submit answer, and the token contract, whose errors have their own numbers."""
+    """Diagnostic events (base64 XDR) of a submit answer, and whose errors they may be: the token's have their own numbers.
+
+    ``is_multi_release``: what was called is a multi-release escrow, whose numbers do not tell the error.
+    """
 
     diagnostic_events: tuple[str, ...] = ()
     token_contract: str | None = None
+    is_multi_release: bool = False
 
 
 @dataclass(frozen=True)
 class ContractError:
+    """``probably`` stands in for a name that is not certain."""
+
     number: int
     name: str | None
+    probably: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        guess = f", which the newest build calls {self.probably}" if self.probably else ""
+        return f"The contract refused: {self.name or 'unknown error'} (#{self.number}{guess})."
 
 
 @dataclass(frozen=True)
@@ -61,7 +89,7 @@ def read_failure(record: TransactionRecord, trace: Trace) -> Failure:
     error = _contract_error(record.result_meta_xdr, trace)
     if error is None:
         return Failure(codes, None, f"The ledger refused the transaction: {', '.join(codes)}.")
-    return Failure(codes, error, f"The contract refused: {error.name or 'unknown error'} (#{error.number}).")
+    return Failure(codes, error, error.sentence)
 
 
 def _result_codes(result_xdr: str) -> tuple[str, ...]:
@@ -100,10 +128,28 @@ def _contract_error(result_meta_xdr: str | None, trace: Trace) -> ContractError 
         body = event.event.body.v0
         for value in [*body.topics, body.data] if body is not None else []:
             if value.error is not None and value.error.contract_code is not None:
-                number = value.error.contract_code.uint32
-                names = _TOKEN_ERRORS if trace.token_contract and _emitter(event) == trace.token_contract else _ESCROW_ERRORS
-                return ContractError(number, names[number - 1] if 0 < number <= len(names) else None)
+                return _named(value.error.contract_code.uint32, event, trace)
     return None
+
+
+def _named(number: int, event: xdr.DiagnosticEvent, trace: Trace) -> ContractError:
+    if trace.token_contract and _emitter(event) == trace.token_contract:
+        return ContractError(number, _at(_TOKEN_ERRORS, number))
+    spelled_out = _name_in(event)
+    if spelled_out or not trace.is_multi_release:
+        return ContractError(number, spelled_out or _at(_ESCROW_ERRORS, number))
+    return ContractError(number, None, _at(_NEWEST_MULTI_RELEASE_ERRORS, number))
+
+
+def _at(names: list[str], number: int) -> str | None:
+    return names[number - 1] if 0 < number <= len(names) else None
+
+
+def _name_in(event: xdr.DiagnosticEvent) -> str | None:
+    """The error's name where the host gave it as the event's text, alone."""
+    text = event.event.body.v0.data.str if event.event.body.v0 is not None else None
+    name = text.sc_string.decode("ascii", "replace") if text is not None else None
+    return name if name in _ESCROW_NAMES else None
 
 
 def _emitter(event: xdr.DiagnosticEvent) -> str | None:
