@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.delivery import DeliveryActivities, DeliveryTools
@@ -81,14 +82,19 @@ class Site:
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
         async with asyncio.timeout(timeout_s):
-            while not (found := await condition()):
+            while not (found := await condition()):  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.02)
         return found
 
     async def ended(self, endpoint_id: str) -> str:
         """What the endpoint's workflow ended with."""
-        result: str = await asyncio.wait_for(self.temporal.get_workflow_handle(webhook_workflow_id(endpoint_id)).result(), 20)
-        return result
+        handle = self.temporal.get_workflow_handle(webhook_workflow_id(endpoint_id))
+        async with asyncio.timeout(20):
+            while True:
+                # It may not have been started yet.
+                with suppress(RPCError):
+                    return str(await handle.result())
+                await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
