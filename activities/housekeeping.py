@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from offerhub.domain.context import Context
-from offerhub.storage import idempotency, operations, webhooks
+from offerhub.storage import api_tokens, idempotency, operations, webhooks
 from offerhub.storage.unit_of_work import Database
 from offerhub.telemetry.logs import get_logger
 
@@ -36,5 +36,6 @@ async def keep_house_once(database: Database, forgotten_after: timedelta) -> int
     """Returns how many operations will be told to their workflows again."""
     async with database.transaction(_HOUSEKEEPING) as transaction:
         await idempotency.purge(transaction)
+        await api_tokens.purge(transaction)
         await webhooks.purge(transaction)
         return await operations.tell_again(transaction, forgotten_after)

@@ -174,7 +174,7 @@ class Counters:
             names, adding = [_PREFIX + name for name in waiting], [len(answers) for answers in waiting.values()]
             try:
                 async with asyncio.timeout(REDIS_TIMEOUT_S):
-                    counted = await self._script(keys=names, args=[WINDOW_S * 1000, *adding])
+                    counted = await self._script(keys=names, args=[int(WINDOW_S * 1000), *adding])
             except (RedisError, OSError, TimeoutError):
                 self._away_until = time.monotonic() + _AWAY_S
                 counted = None
