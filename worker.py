@@ -28,6 +28,8 @@ from activities.books import BookActivities
 from activities.chain import ChainActivities
 from activities.delivery import DeliveryActivities, DeliveryTools
 from activities.deposits import DepositActivities
+from activities.disputes import DisputeActivities
+from activities.engine_clock import follow_network_clock, watch_deadlines
 from activities.envelope_check import EnvelopeCheck
 from activities.escrow import EscrowActivities
 from activities.failures import FailureInterceptor
@@ -67,10 +69,14 @@ from offerhub.stream.sealer import Sealer
 from offerhub.stream.webhook_secrets import WebhookKeyError, WebhookSecrets
 from offerhub.stream.webhook_sending import WebhookSender
 from offerhub.telemetry.logs import configure, get_logger
+from workflows.compensation import CompensationWorkflow
 from workflows.deposits import DepositsWorkflow
+from workflows.dispute import DisputeWorkflow
 from workflows.escrow_funding import EscrowFundingWorkflow
+from workflows.milestone import MilestoneWorkflow
 from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
+from workflows.refund import RefundWorkflow
 from workflows.release import ReleaseWorkflow
 from workflows.wallet_stock import WalletStockWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -83,7 +89,8 @@ else:
     from uvloop import new_event_loop
 
 WORKFLOWS = [
-    *(OrderWorkflow, EscrowFundingWorkflow, ReleaseWorkflow, WithdrawalWorkflow),
+    *(OrderWorkflow, EscrowFundingWorkflow, MilestoneWorkflow, ReleaseWorkflow, RefundWorkflow, CompensationWorkflow),
+    *(DisputeWorkflow, WithdrawalWorkflow),
     *(WalletStockWorkflow, DepositsWorkflow, ReconciliationWorkflow, WebhookDeliveryWorkflow),
 ]
 # The workflow's own module is still reloaded and checked; our pure modules need not be.
@@ -163,6 +170,9 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
         wallets.confirm_accounts,
     ]
     activities += [wallets.book_platform_account, wallets.begin_activation, wallets.book_activation, wallets.watch_stock]
+    activities += [books.pass_order_deadline]
+    disputes = DisputeActivities(database)
+    activities += [disputes.look_at_dispute, disputes.pass_dispute_deadline, disputes.decide_dispute]
     withdrawals = WithdrawalActivities(database)
     activities += [withdrawals.begin_withdrawal, withdrawals.book_withdrawal, withdrawals.refuse_withdrawal]
     return ORDERS_QUEUE, activities
@@ -253,7 +263,9 @@ async def _serve_role(role: str, client: Client, adapters: Adapters, stop: async
 def _beside(role: str, client: Client, adapters: Adapters) -> list[Coroutine[Any, Any, None]]:
     if role == "orders":
         dispatcher = Dispatcher(adapters.database, client, adapters.nudges, adapters.settings.outbox_background_per_second)
-        return [dispatcher.run(), keep_house(adapters.database)]
+        beside = [dispatcher.run(), keep_house(adapters.database), watch_deadlines(adapters.database)]
+        is_sandbox = adapters.settings.stellar_network == "sandbox"
+        return [*beside, follow_network_clock(adapters.database, adapters.horizon)] if is_sandbox else beside
     if role == "streams":
         return [Relay(adapters.database, adapters.redis, adapters.nudges).run(), adapters.hub.run(), Sealer(adapters.database).run()]
     return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from offerhub.commands import deadlines
 from offerhub.commands import operations as commands
 from offerhub.domain.context import Context
 from offerhub.domain.errors import LedgerMismatchError
@@ -21,6 +22,13 @@ class BookActivities:
     async def look_at_order(self, order_id: str) -> OrderView:
         async with self._database.reading() as reader:
             return await commands.look_at_order(reader, order_id)
+
+    @activity.defn
+    async def pass_order_deadline(self, order_id: str) -> OrderView:
+        """Does what is due by the engine's clock; nothing when nothing is."""
+        context = Context("system", "deadline", workflow_id=activity.info().workflow_id)
+        async with self._database.transaction(context) as transaction:
+            return await deadlines.pass_order_deadline(transaction, order_id)
 
     @activity.defn
     async def begin_operation(self, operation_id: str) -> OperationPlan:

@@ -12,25 +12,38 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.webhook_workflows import look_at_endpoint
+from offerhub.commands.disputes import look_at_dispute
 from offerhub.commands.operations import look_at_order
+from offerhub.commands.order_facts import DISPUTE_WORKFLOW
 from offerhub.commands.reconciliation import RECONCILIATION_WORKFLOW
 from offerhub.commands.webhooks import WEBHOOK_WORKFLOW
 from offerhub.commands.withdrawals import WITHDRAWAL_WORKFLOW
 from offerhub.domain.context import Context
-from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage, OrderView, ReconciliationInput, WebhookInput, WithdrawalInput
-from offerhub.domain.states import OrderState
+from offerhub.domain.messages import (
+    ORDERS_QUEUE,
+    DisputeInput,
+    DisputeMessage,
+    OrderInput,
+    OrderMessage,
+    OrderView,
+    ReconciliationInput,
+    WebhookInput,
+    WithdrawalInput,
+)
+from offerhub.domain.states import DisputeState, OrderState
 from offerhub.storage import operations
 from offerhub.storage.operations import PendingMessage
 from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, MESSAGES_WRITTEN, Database
 from offerhub.stream.nudges import Nudges
 from offerhub.telemetry.logs import get_logger
-from workflows.details import order_summary
+from workflows.details import dispute_summary, order_summary
 
 URGENT = (0, BACKGROUND_PRIORITY - 1)
 BACKGROUND = (BACKGROUND_PRIORITY, BACKGROUND_PRIORITY)
 BATCH = 50
 SWEEP_S = 1.0
 SLOWEST_RETRY_S = 5.0
+_ENDED_DISPUTE = (DisputeState.RESOLVED, DisputeState.REFUSED)
 _RPC_TIMEOUT = timedelta(seconds=5)
 _KNOWN_SUMMARIES = 5_000
 _DISPATCHER = Context("system", "outbox")
@@ -114,6 +127,12 @@ class Dispatcher:
         if message.workflow == WEBHOOK_WORKFLOW:
             await look_at_endpoint(self._client, WebhookInput(**message.payload))
             return
+        if message.workflow == DISPUTE_WORKFLOW:
+            await self._tell_dispute(message)
+            return
+        await self._tell_order(message)
+
+    async def _tell_order(self, message: PendingMessage) -> None:
         payload = OrderMessage(**message.payload)
         if message.priority == BACKGROUND_PRIORITY:
             async with self._database.reading() as reader:
@@ -122,9 +141,23 @@ class Dispatcher:
                 await self._signal_if_running(message, payload)
                 return
         summary = await self._summary(payload.order_id)
+        await self._start_or_signal(message, OrderInput(payload.order_id), payload, summary)
+
+    async def _tell_dispute(self, message: PendingMessage) -> None:
+        payload = DisputeMessage(**message.payload)
+        async with self._database.reading() as reader:
+            dispute = await look_at_dispute(reader, payload.dispute_id)
+        if message.priority == BACKGROUND_PRIORITY and dispute.state in _ENDED_DISPUTE:
+            await self._signal_if_running(message, payload)
+            return
+        await self._start_or_signal(message, DisputeInput(payload.dispute_id), payload, dispute_summary(dispute))
+
+    async def _start_or_signal(
+        self, message: PendingMessage, start: OrderInput | DisputeInput, payload: OrderMessage | DisputeMessage, summary: str
+    ) -> None:
         await self._client.start_workflow(
             message.workflow,
-            OrderInput(payload.order_id),
+            start,
             id=message.workflow_id,
             task_queue=ORDERS_QUEUE,
             start_signal=message.signal,
@@ -158,8 +191,8 @@ class Dispatcher:
             rpc_timeout=_RPC_TIMEOUT,
         )
 
-    async def _signal_if_running(self, message: PendingMessage, payload: OrderMessage) -> None:
-        """A closed order's workflow is told, so that it ends, but not started again."""
+    async def _signal_if_running(self, message: PendingMessage, payload: OrderMessage | DisputeMessage) -> None:
+        """The workflow of a closed order or an ended dispute is told, so that it ends, but not started again."""
         try:
             await self._client.get_workflow_handle(message.workflow_id).signal(message.signal, payload, rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:

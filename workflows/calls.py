@@ -18,7 +18,10 @@ from offerhub.domain.messages import (
     STREAMS_QUEUE,
     TRUSTLESS_QUEUE,
     BookingResult,
+    DecisionResult,
     DeliveryReport,
+    DisputeDecision,
+    DisputeView,
     OperationPlan,
     OrderView,
     PlannedStep,
@@ -71,6 +74,24 @@ async def refuse_operation(refusal: Refusal) -> OrderView | None:
     return await _local("refuse_operation", refusal, cast("type[OrderView | None]", OrderView | None))
 
 
+async def pass_order_deadline(order_id: str) -> OrderView:
+    """Does what is due, if anything is."""
+    return await _local("pass_order_deadline", order_id, OrderView)
+
+
+async def look_at_dispute(dispute_id: str) -> DisputeView:
+    return await _local("look_at_dispute", dispute_id, DisputeView)
+
+
+async def pass_dispute_deadline(dispute_id: str) -> DisputeView:
+    """Does what is due, if anything is."""
+    return await _local("pass_dispute_deadline", dispute_id, DisputeView)
+
+
+async def decide_dispute(decision: DisputeDecision) -> DecisionResult:
+    return await _local("decide_dispute", decision, DecisionResult)
+
+
 async def begin_withdrawal(operation_id: str) -> WithdrawalPlan:
     return await _local("begin_withdrawal", operation_id, WithdrawalPlan)
 
@@ -89,6 +110,16 @@ async def prepare_step(step: PlannedStep) -> Prepared:
 
 async def read_contract_back(step: PlannedStep) -> None:
     await _remote("read_contract_back", step, type(None), ORDERS_QUEUE, f"read the contract back before: {step.summary}")
+
+
+async def observe_excess(operation_id: str) -> None:
+    """What strangers have paid into the contract is paid out with it."""
+    await _remote("observe_excess", operation_id, type(None), ORDERS_QUEUE, "what the contract holds before it is resolved")
+
+
+async def withdraw_remaining(order_id: str) -> None:
+    """Accepts an operation of its own if anything is left."""
+    await _remote("withdraw_remaining", order_id, type(None), ORDERS_QUEUE, "what the contract holds after the last milestone")
 
 
 async def prepare_own_step(step: PlannedStep) -> Prepared:

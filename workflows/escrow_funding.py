@@ -1,26 +1,18 @@
-"""Bring an order's escrow contract onto the chain, and the buyer's money into it: two operations, one transaction each."""
+"""Bring an order's escrow contract onto the chain, the buyer's money into it, and out of it what is left in the end."""
 
 from __future__ import annotations
 
 from temporalio import workflow
 
 from offerhub.domain.messages import OperationPlan, OperationResult
-from offerhub.domain.plans import Action
 from workflows.operation import OperationWorkflow
 
 
 @workflow.defn(name="EscrowFunding")
 class EscrowFundingWorkflow(OperationWorkflow):
-    """``escrow/<id>``, for the kinds ``escrow_creation`` (deploy) and ``escrow_funding`` (fund)."""
+    """``escrow/<id>``, for the kinds ``escrow_creation``, ``escrow_funding``, ``checkout`` (both in one) and ``remainder``."""
 
     @workflow.run
     async def run(self, plan: OperationPlan) -> OperationResult:
-        """The platform deploys the contract; or it is read back from the chain and the buyer pays into it. Then it is booked."""
-
-        async def steps() -> None:
-            for step in plan.steps:
-                if step.action == Action.FUND:
-                    await self.walk.check_contract(step)
-                await self.walk.carry_out(step)
-
-        return await self.carry_out(plan, steps)
+        """The platform deploys the contract; it is read back from the chain and the buyer pays into it. Each is booked when it is done."""
+        return await self.carry_out(plan)

@@ -1,4 +1,4 @@
-"""What every verb's child workflow shares: how it is booked or refused, and how operators look into it."""
+"""What every verb's workflow shares: the walk through its steps, how it is booked or refused, and how operators look into it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 
-from offerhub.domain.messages import BookingResult, OperationPlan, OperationResult, Refusal, WithdrawalBooking
+from offerhub.domain.messages import BookingResult, OperationPlan, OperationResult, PlannedStep, Refusal, WithdrawalBooking
+from offerhub.domain.plans import Action, OperationKind
 from workflows import calls
 from workflows.chain_step import StepRefused, Walk
 
@@ -18,19 +19,51 @@ Booked = TypeVar("Booked", BookingResult, WithdrawalBooking)
 
 
 class OperationWorkflow:
-    """One operation's way through the chain and into the books; the verbs add the order of the steps."""
+    """One operation's way through the chain and into the books. The plan says which steps, in which order."""
 
     def __init__(self) -> None:
         self.walk = Walk()
         self._retry_asked = False
 
-    async def book(self, plan: OperationPlan) -> OperationResult:
-        """Move the ledger as the chain moved the money. Where the two disagree nothing is booked until a person says ``retry``."""
-        booked = await self.until_booked(plan.operation_id, lambda: calls.book_operation(plan.operation_id))
-        return OperationResult(booked.order, self.walk.outcomes)
+    async def carry_out(self, plan: OperationPlan) -> OperationResult:
+        """Go through the steps and book; or refuse, so that the order goes back to where the marketplace can act.
+
+        Nothing is refused while an envelope may still apply: what became of it is found out by going through the same steps again.
+        """
+        while True:
+            try:
+                return await self._through(plan)
+            except StepRefused as refused:
+                refusal = Refusal(plan.operation_id, plan.kind, refused.code, refused.message, refused.details)
+            order = await calls.refuse_operation(refusal)
+            if order is not None:
+                return OperationResult(order, self.walk.outcomes, refusal.message)
+            await workflow.sleep(LOOK_AGAIN, summary="refused, but a signed envelope may still apply")
+            plan = await calls.begin_operation(plan.operation_id)
+
+    async def _through(self, plan: OperationPlan) -> OperationResult:
+        for step in plan.steps:
+            await self._look_before(plan, step)
+            await self.walk.carry_out(step)
+            if plan.kind == OperationKind.CHECKOUT and step.action == Action.DEPLOY:
+                await self._book(plan)
+        return OperationResult((await self._book(plan)).order, self.walk.outcomes)
+
+    async def _book(self, plan: OperationPlan) -> BookingResult:
+        return await self.until_booked(plan.operation_id, lambda: calls.book_operation(plan.operation_id))
+
+    async def _look_before(self, plan: OperationPlan, step: PlannedStep) -> None:
+        """What the chain must be asked before this step: is this our contract, and what does it hold?"""
+        if step.action == Action.FUND:
+            await self.walk.check_contract(step)
+        if step.action == Action.RESOLVE:
+            await calls.observe_excess(plan.operation_id)
 
     async def until_booked(self, operation_id: str, book: Callable[[], Awaitable[Booked]]) -> Booked:
-        """Each ``retry`` has the chain say once more what it moved: what was read first may have been incomplete."""
+        """Move the ledger as the chain moved the money. Where the two disagree nothing is booked until a person says ``retry``.
+
+        Each ``retry`` has the chain say once more what it moved: what was read first may have been incomplete.
+        """
         while True:
             self._retry_asked = False
             booked = await book()
@@ -41,25 +74,8 @@ class OperationWorkflow:
             await workflow.wait_condition(lambda: self._retry_asked)
             await calls.read_movements_again(operation_id)
 
-    async def carry_out(self, plan: OperationPlan, steps: Callable[[], Awaitable[None]]) -> OperationResult:
-        """Go through the steps and book; or refuse, so that the order goes back to where the marketplace can act.
-
-        Nothing is refused while an envelope may still apply: what became of it is found out by going through the same steps again.
-        """
-        while True:
-            try:
-                await steps()
-            except StepRefused as refused:
-                refusal = Refusal(plan.operation_id, plan.kind, refused.code, refused.message, refused.details)
-                order = await calls.refuse_operation(refusal)
-                if order is not None:
-                    return OperationResult(order, self.walk.outcomes, refused.message)
-                await workflow.sleep(LOOK_AGAIN, summary="refused, but a signed envelope may still apply")
-            else:
-                return await self.book(plan)
-
     @workflow.signal(description="After a mismatch between books and chain has been looked into: try to book again.")
-    def retry(self) -> None:
+    def retry(self, *_nothing: object) -> None:
         self._retry_asked = True
 
     @workflow.query(description="The steps of this operation and how far each one is.")

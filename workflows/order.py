@@ -1,69 +1,86 @@
-"""One workflow per order: it waits for accepted operations and carries each out in a child workflow, until the order is closed."""
+"""One workflow per order: it waits for accepted operations and deadlines, and carries each operation out in a child workflow."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 from offerhub.domain import ids
 from offerhub.domain.messages import OperationPlan, OperationResult, OrderInput, OrderMessage, OrderView, StepOutcome
 from offerhub.domain.plans import OperationKind
-from workflows import calls
+from workflows import attributes, calls
+from workflows.attributes import Attributes
+from workflows.compensation import CompensationWorkflow
+from workflows.deadline import Deadline
 from workflows.details import order_page, waiting_for
 from workflows.escrow_funding import EscrowFundingWorkflow
+from workflows.inbox import Inbox
+from workflows.index import Index
+from workflows.milestone import MilestoneWorkflow
+from workflows.refund import RefundWorkflow
 from workflows.release import ReleaseWorkflow
 
 CLOSED = "CLOSED"
-_ORDER_ID = SearchAttributeKey.for_keyword("OrderId")
-_BUYER_ID = SearchAttributeKey.for_keyword("BuyerId")
-_SELLER_ID = SearchAttributeKey.for_keyword("SellerId")
-_ORDER_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
-_OPERATION_ID = SearchAttributeKey.for_keyword("OperationId")
-_ESCROW_CONTRACT = SearchAttributeKey.for_keyword("EscrowContract")
-_AMOUNT_STROOPS = SearchAttributeKey.for_int("AmountStroops")
 _CHILD_STILL_RUNS_S = 5
+_K = OperationKind
+# Disputes have a workflow of their own.
+_CHILDREN: dict[str, Callable[[Any, OperationPlan], Awaitable[OperationResult]]] = {
+    **dict.fromkeys((_K.ESCROW_CREATION, _K.ESCROW_FUNDING, _K.CHECKOUT, _K.REMAINDER), EscrowFundingWorkflow.run),
+    **dict.fromkeys((_K.MILESTONE_COMPLETION, _K.MILESTONE_RELEASE), MilestoneWorkflow.run),
+    _K.RELEASE: ReleaseWorkflow.run,
+    _K.REFUND: RefundWorkflow.run,
+    _K.COMPENSATION: CompensationWorkflow.run,
+}
 
 
 @workflow.defn(name="Order")
 class OrderWorkflow:
-    """``order/<id>``. It keeps no authoritative state: the database decides, this waits and shows."""
+    """``order/<id>``. It keeps no authoritative state: the database decides, this waits and shows.
+
+    It ends when the order is closed. What is accepted for a closed order (a compensation, a remainder) begins another run.
+    """
 
     def __init__(self) -> None:
-        self._inbox: deque[OrderMessage] = deque()
+        self._inbox = Inbox()
+        self._deadline = Deadline()
+        self._index = Index()
+        self._attributes = Attributes()
         self._view: OrderView | None = None
         self._plan: OperationPlan | None = None
         self._applied: list[StepOutcome] = []
         self._last_error = ""
-        self._indexing: set[asyncio.Task[None]] = set()
-        self._attributes: dict[str, str] = {}
+        self._may_hold_more = True
 
     @workflow.run
     async def run(self, order: OrderInput) -> str:
-        """Look at the order, wait for a message, carry it out; end when the order is closed and nothing is left to do."""
-        self._inbox.extendleft(reversed(order.pending))
-        self._see(await calls.look_at_order(order.order_id))
-        while self._inbox or not self._is_closed:
-            await workflow.wait_condition(lambda: bool(self._inbox))
-            operations = self._take_messages()
+        """Look at the order, wait for a message or a deadline, do what it calls for; until it is closed and nothing is left to do."""
+        self._inbox.put_first([message.operation_id for message in order.pending])
+        view = self._see(await calls.look_at_order(order.order_id))
+        while self._inbox or view.state != CLOSED:
+            await self._deadline.wait(lambda: bool(self._inbox), view.deadline_unix, view.deadline)
+            operations = self._inbox.take()
             if not operations:
-                self._see(await calls.look_at_order(order.order_id))
+                view = self._see(await self._looked_at(view))
             for operation_id in operations:
-                await self._carry_out(operation_id)
+                view = await self._carry_out(operation_id, view)
+            if not self._inbox and _is_paid_out_in_parts(view) and self._may_hold_more:
+                self._may_hold_more = False
+                await calls.withdraw_remaining(view.order_id)
             if workflow.info().is_continue_as_new_suggested():
-                await self._index_told()
-                workflow.continue_as_new(OrderInput(order.order_id, list(self._inbox)))
-        await self._index_told()
-        return self._view.final_status if self._view else ""
+                await self._index.told()
+                pending = [OrderMessage(view.order_id, operation_id) for operation_id in self._inbox.left()]
+                workflow.continue_as_new(OrderInput(order.order_id, pending))
+        await self._index.told()
+        return view.final_status
 
     @workflow.signal(description="Sent by the outbox: carry out an accepted operation, or look at the order again.")
-    def message(self, message: OrderMessage) -> None:
-        self._inbox.append(message)
+    def message(self, *sent: object) -> None:
+        self._inbox.put(sent)
 
     @workflow.query(description="The order as last read, and what it waits for.")
     def state(self) -> dict[str, Any]:
@@ -79,55 +96,50 @@ class OrderWorkflow:
     def attempts(self) -> list[dict[str, Any]]:
         return [asdict(outcome) for outcome in self._applied]
 
-    @property
-    def _is_closed(self) -> bool:
-        return self._view is not None and self._view.state == CLOSED
+    async def _looked_at(self, view: OrderView) -> OrderView:
+        """While something happens by itself at some time, looking at the order does it if it is due."""
+        if not view.deadline_unix:
+            return await calls.look_at_order(view.order_id)
+        try:
+            return await calls.pass_order_deadline(view.order_id)
+        except (ActivityError, ApplicationError) as error:
+            self._last_error = f"{view.deadline}: {error.cause or error}"
+            return await calls.look_at_order(view.order_id)
 
-    def _take_messages(self) -> list[str]:
-        """The operations to carry out, each once. Word that the order has changed is answered by looking, once for all of it."""
-        operations = list(dict.fromkeys(message.operation_id for message in self._inbox if message.operation_id))
-        self._inbox.clear()
-        return operations
-
-    async def _carry_out(self, operation_id: str) -> None:
+    async def _carry_out(self, operation_id: str, view: OrderView) -> OrderView:
         """Repeated and late messages are harmless: an operation that is finished has no steps."""
         try:
             plan = await calls.begin_operation(operation_id)
         except (ActivityError, ApplicationError) as error:
             # A local activity's failure comes bare.
-            self._last_error = f"message ignored: {error.cause or error}"
-            self._show()
-            return
-        if self._view is None or plan.order.order_id != self._view.order_id:
-            self._last_error = f"message ignored: {operation_id} belongs to {plan.order.order_id}"
-            self._show()
-            return
+            return self._ignored(view, str(error.cause or error))
+        if plan.order.order_id != view.order_id:
+            return self._ignored(view, f"{operation_id} belongs to {plan.order.order_id}")
+        if plan.steps and plan.kind not in _CHILDREN:
+            return self._ignored(view, f"{operation_id} is carried out by {plan.workflow_id}")
         self._plan = plan if plan.steps else None
-        self._see(plan.order, operation_id)
+        view = self._see(plan.order, plan)
         if not plan.steps:
-            return
+            return view
         result = await self._in_child(plan)
         self._plan = None
+        self._may_hold_more = plan.kind != OperationKind.REMAINDER
         self._applied += result.outcomes
         self._last_error = f"{plan.kind}: {result.refusal}" if result.refusal else ""
-        self._see(result.order, operation_id)
-        if plan.kind != OperationKind.ESCROW_CREATION and result.outcomes:
-            self._indexing.add(asyncio.create_task(self._tell_index(result.outcomes[-1].inner_hash, plan.kind)))
+        self._index.tell(plan, result)
+        return self._see(result.order, plan)
 
     async def _in_child(self, plan: OperationPlan) -> OperationResult:
-        kind = OperationKind(plan.kind)
-        is_release = kind is OperationKind.RELEASE
-        child = ReleaseWorkflow.run if is_release else EscrowFundingWorkflow.run
-        child_id = ids.release_workflow_id(plan.order.order_id) if is_release else ids.escrow_workflow_id(plan.order.escrow_id)
-        summary = f"{kind.value.replace('_', ' ')} · {plan.operation_id} · {plan.order.amount} USDC"
-        while True:
+        child_id = plan.workflow_id or _first_workflow_id(plan)
+        while plan.steps:
             try:
                 return await workflow.execute_child_workflow(
-                    child,
+                    _CHILDREN[plan.kind],
                     plan,
                     id=child_id,
                     parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                    static_summary=summary,
+                    static_summary=f"{plan.kind.replace('_', ' ')} · {plan.operation_id} · {plan.steps[-1].summary}",
+                    search_attributes=_of_child(plan),
                 )
             except WorkflowAlreadyStartedError:
                 # Left behind by an earlier run of this workflow that somebody ended: it finishes its work by itself.
@@ -137,36 +149,53 @@ class OrderWorkflow:
                 self._last_error = f"{child_id} was ended: {error.cause or error}"
                 self._show()
                 await workflow.sleep(_CHILD_STILL_RUNS_S, summary=f"{child_id} was ended, it starts again")
+            plan = await calls.begin_operation(plan.operation_id)
+        return OperationResult(plan.order)
 
-    async def _tell_index(self, transaction_hash: str, kind: str) -> None:
-        try:
-            await calls.tell_index(transaction_hash, f"tell Trustless Work's index of the {kind.replace('_', ' ')}")
-        except ActivityError:
-            workflow.logger.warning("Trustless Work's index was not told of %s", transaction_hash)
+    def _ignored(self, view: OrderView, why: str) -> OrderView:
+        self._last_error = f"message ignored: {why}"
+        self._show()
+        return view
 
-    async def _index_told(self) -> None:
-        if self._indexing:
-            await asyncio.gather(*self._indexing)
-            self._indexing.clear()
-
-    def _see(self, view: OrderView, operation_id: str = "") -> None:
+    def _see(self, view: OrderView, plan: OperationPlan | None = None) -> OrderView:
         self._view = view
         self._show()
-        wanted = [
-            (_ORDER_ID, view.order_id),
-            (_BUYER_ID, view.buyer_id),
-            (_SELLER_ID, view.seller_id),
-            (_ORDER_STATUS, view.state),
-            (_OPERATION_ID, operation_id),
-            (_ESCROW_CONTRACT, view.contract_id),
+        wanted: attributes.Wanted = [
+            (attributes.ORDER_ID, view.order_id),
+            (attributes.BUYER_ID, view.buyer_id),
+            (attributes.SELLER_ID, view.seller_id),
+            (attributes.ORDER_STATUS, view.state),
+            (attributes.ESCROW_CONTRACT, view.contract_id),
+            (attributes.AMOUNT_STROOPS, view.amount_stroops),
+            (attributes.DEADLINE, attributes.moment(view.deadline_unix)),
         ]
-        changed = [key.value_set(value) for key, value in wanted if value and self._attributes.get(key.name) != value]
-        if changed:
-            amount = [] if self._attributes else [_AMOUNT_STROOPS.value_set(view.amount_stroops)]
-            self._attributes.update({key.name: value for key, value in wanted if value})
-            workflow.upsert_search_attributes([*changed, *amount])
+        if plan is not None:
+            wanted += [(attributes.OPERATION_ID, plan.operation_id), (attributes.OPERATION_KIND, plan.kind)]
+        self._attributes.show(wanted)
+        return view
 
     def _show(self) -> None:
         if self._view is not None:
             doing = f"{self._plan.kind.replace('_', ' ')} ({self._plan.operation_id})" if self._plan else ""
             workflow.set_current_details(order_page(self._view, doing, self._last_error))
+
+
+def _is_paid_out_in_parts(view: OrderView) -> bool:
+    return view.state == CLOSED and view.is_per_milestone and bool(view.fund_hash)
+
+
+def _of_child(plan: OperationPlan) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(attributes.ORDER_ID, plan.order.order_id),
+            SearchAttributePair(attributes.OPERATION_ID, plan.operation_id),
+            SearchAttributePair(attributes.OPERATION_KIND, plan.kind),
+        ]
+    )
+
+
+def _first_workflow_id(plan: OperationPlan) -> str:
+    """Plans in the oldest histories do not name their workflow."""
+    if plan.kind == OperationKind.RELEASE:
+        return ids.release_workflow_id(plan.order.order_id)
+    return ids.escrow_workflow_id(plan.order.escrow_id)

@@ -68,9 +68,9 @@ async def tell_passed(transaction: Transaction, since: datetime) -> datetime:
     """Tell the workflows of every deadline that passed after ``since``; returns up to when that is."""
     now = await clock.engine_now(transaction)
     for order_id in await clock.passed_orders(transaction, since, now):
-        tell_order_workflow(transaction, order_id)
+        tell_order_workflow(transaction, order_id, is_due=True)
     for dispute_id in await clock.passed_disputes(transaction, since, now):
-        tell_dispute_workflow(transaction, dispute_id)
+        tell_dispute_workflow(transaction, dispute_id, is_due=True)
     return now
 
 

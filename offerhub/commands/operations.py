@@ -69,7 +69,7 @@ async def begin_operation(transaction: Transaction, operation_id: str) -> Operat
         return OperationPlan(operation.id, operation.kind, view(order))
     await operations.start(transaction, operation.id)
     steps = [_planned(order, operation, step) for step in _steps_left(order, operation)]
-    return OperationPlan(operation.id, operation.kind, view(order), steps)
+    return OperationPlan(operation.id, operation.kind, view(order), steps, operation.workflow_id)
 
 
 async def book_operation(transaction: Transaction, operation_id: str) -> OrderView:

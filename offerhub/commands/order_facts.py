@@ -22,6 +22,8 @@ ORDER_WORKFLOW = "Order"
 DISPUTE_WORKFLOW = "Dispute"
 # What pays somebody out goes first, then what leads there, then what only begins.
 _PRIORITY = {OperationKind.ESCROW_FUNDING: 1, OperationKind.CHECKOUT: 2, OperationKind.ESCROW_CREATION: 2}
+# After every operation, before what only keeps the operators' view fresh.
+_DUE_PRIORITY = 3
 _OF_DISPUTE = frozenset({OperationKind.DISPUTE_OPENING, OperationKind.DISPUTE_RESOLUTION})
 
 
@@ -115,17 +117,21 @@ def emit_escrow(transaction: Transaction, event_type: str, order: OrderRecord, *
     transaction.emit(Event(event_type, escrow.id, payload, (order.buyer_id, order.seller_id)))
 
 
-def tell_order_workflow(transaction: Transaction, order_id: str, operation: OperationRecord | None = None) -> None:
-    """Outbox: an operation to carry out, or (without one) word that the order changed."""
+def tell_order_workflow(transaction: Transaction, order_id: str, operation: OperationRecord | None = None, *, is_due: bool = False) -> None:
+    """Outbox: an operation to carry out, or (without one) word that the order changed or that its deadline has passed."""
     payload = {"order_id": order_id, **_naming(operation)}
-    transaction.tell_workflow(WorkflowMessage(ORDER_WORKFLOW, ids.order_workflow_id(order_id), "message", payload, _priority(operation)))
+    transaction.tell_workflow(
+        WorkflowMessage(ORDER_WORKFLOW, ids.order_workflow_id(order_id), "message", payload, _priority(operation, is_due=is_due))
+    )
 
 
-def tell_dispute_workflow(transaction: Transaction, dispute_id: str, operation: OperationRecord | None = None) -> None:
-    """Outbox: freezing or resolution to carry out, or (without one) word that the dispute changed."""
+def tell_dispute_workflow(
+    transaction: Transaction, dispute_id: str, operation: OperationRecord | None = None, *, is_due: bool = False
+) -> None:
+    """Outbox: freezing or resolution to carry out, or (without one) word that the dispute changed or that its deadline has passed."""
     payload = {"dispute_id": dispute_id, **_naming(operation)}
     transaction.tell_workflow(
-        WorkflowMessage(DISPUTE_WORKFLOW, ids.dispute_workflow_id(dispute_id), "message", payload, _priority(operation))
+        WorkflowMessage(DISPUTE_WORKFLOW, ids.dispute_workflow_id(dispute_id), "message", payload, _priority(operation, is_due=is_due))
     )
 
 
@@ -133,8 +139,10 @@ def _naming(operation: OperationRecord | None) -> dict[str, str]:
     return {"operation_id": operation.id if operation else "", "kind": operation.kind if operation else ""}
 
 
-def _priority(operation: OperationRecord | None) -> int:
-    return _PRIORITY.get(OperationKind(operation.kind), 0) if operation else BACKGROUND_PRIORITY
+def _priority(operation: OperationRecord | None, *, is_due: bool) -> int:
+    if operation is not None:
+        return _PRIORITY.get(OperationKind(operation.kind), 0)
+    return _DUE_PRIORITY if is_due else BACKGROUND_PRIORITY
 
 
 async def accept(transaction: Transaction, order: OrderRecord, kind: OperationKind, subject: Subject = NOTHING_SPECIAL) -> OperationRecord:
@@ -254,6 +262,7 @@ def view(order: OrderRecord) -> OrderView:
         release_hash=(escrow.release_hash or "") if escrow else "",
         refund_hash=(escrow.refund_hash or "") if escrow else "",
         dispute_id=order.dispute_id or "",
+        is_per_milestone=order.is_per_milestone,
         deadline=deadline[0] if deadline else "",
         deadline_unix=int(deadline[1].timestamp()) if deadline else 0,
     )

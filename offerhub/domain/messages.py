@@ -54,6 +54,8 @@ class OrderView:
     release_hash: str = ""
     refund_hash: str = ""
     dispute_id: str = ""
+    # Paid out milestone by milestone: when all of them are, the contract may still hold what strangers have paid into it.
+    is_per_milestone: bool = False
     # The next thing that happens by itself, and when (engine time, unix seconds); empty and 0 when nothing does.
     deadline: str = ""
     deadline_unix: int = 0
@@ -71,12 +73,13 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class OperationPlan:
-    """What a verb's child workflow is started with."""
+    """What a verb's workflow is started with; ``workflow_id`` is that workflow."""
 
     operation_id: str
     kind: str
     order: OrderView
     steps: list[PlannedStep] = field(default_factory=list)
+    workflow_id: str = ""
 
 
 @dataclass(frozen=True)
