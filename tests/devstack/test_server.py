@@ -13,6 +13,7 @@ import pytest
 
 from devstack import server
 from devstack.failure import NotReadyError, StackError
+from offerhub.settings import Settings
 
 
 @contextmanager
@@ -100,4 +101,10 @@ def test_an_api_that_gives_no_key_ends_the_start() -> None:
 def test_only_the_worker_is_told_the_wallet_key() -> None:
     environment = {"WALLET_ENCRYPTION_KEY": "secret", "DATABASE_URL": "postgresql://"}
     assert "WALLET_ENCRYPTION_KEY" in server.worker(environment).env
-    assert server.api(environment, "http://127.0.0.1:1").env == {"DATABASE_URL": "postgresql://"}
+    assert server.api(environment, "http://127.0.0.1:1").env.keys() == {"DATABASE_URL", *server.ROOMY_LIMITS}
+
+
+def test_the_user_may_ask_for_narrower_limits() -> None:
+    environment = server.api({"RATE_LIMIT_KEY_PER_MINUTE": "100"}, "http://127.0.0.1:1").env
+    assert environment == {**server.ROOMY_LIMITS, "RATE_LIMIT_KEY_PER_MINUTE": "100"}
+    assert all(name.lower() in Settings.model_fields for name in server.ROOMY_LIMITS)

@@ -185,6 +185,7 @@ async def test_two_processes_share_one_count_and_go_on_without_redis(postgres_ur
 
         first, second, third = [await api.key("read") for _ in range(3)]
         assert await at_both(first, 15) == {200: 20, 429: 10}
+        assert await at_both(first, 1) == {429: 2}
         for client in [*await clients(second), *await clients(second)]:
             assert await statuses(client, "/me", 3) == {200: 3}
         own_redis.process.kill()
