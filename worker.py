@@ -162,6 +162,8 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
     activities: list[Callable[..., Any]] = [books.look_at_order, books.begin_operation, books.book_operation, books.refuse_operation]
     activities += [
         read_back.read_contract_back,
+        read_back.observe_excess,
+        read_back.withdraw_remaining,
         chain.submit_attempt,
         chain.settle_attempt,
         chain.read_movements_again,

@@ -36,7 +36,8 @@ async def book_payments(transaction: Transaction, payments: Sequence[IncomingPay
 async def credit(transaction: Transaction, payments: Sequence[IncomingPayment], source: str) -> list[DepositRecord]:
     """Record each payment to one of our wallets once, and credit what is ours to credit; returns what was credited now.
 
-    Payments out of our own escrow contracts and between our own wallets are not deposits: their own workflow books them.
+    Payments out of our own escrow contracts, between our own wallets and of the platform's own account are not deposits: the workflow
+    that made them books them.
     Assets other than our USDC are recorded as REFUSED, with neither event nor posting: a stranger may send any number of them.
     """
     addresses = {address for payment in payments for address in (payment.recipient, payment.sender)}
@@ -45,10 +46,10 @@ async def credit(transaction: Transaction, payments: Sequence[IncomingPayment], 
     if not owners:
         return []
     contracts = await orders.our_contracts(transaction, sorted({p.sender for p in payments if p.sender.startswith("C")}))
+    ours = {*owners, *contracts, *(account.public_key for account in await wallets.platform_accounts(transaction))}
     credited: list[DepositRecord] = []
     for payment in payments:
-        internal = payment.sender in owners or payment.sender in contracts
-        if payment.recipient not in owners or internal:
+        if payment.recipient not in owners or payment.sender in ours:
             continue
         deposit = _judge(payment, owners[payment.recipient])
         if not await deposits.insert(transaction, deposit):

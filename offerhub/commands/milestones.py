@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from offerhub.commands.order_facts import (
+    NEXT_TRY_AFTER,
     Accepted,
     accept,
     emit_escrow,
@@ -19,7 +20,7 @@ from offerhub.commands.order_facts import (
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.plans import OperationKind, Subject
 from offerhub.domain.states import MilestoneState, OrderState, invalid_state, require_order_state
-from offerhub.storage import operations, orders
+from offerhub.storage import clock, operations, orders
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
@@ -88,6 +89,18 @@ async def schedule_next(transaction: Transaction, order: OrderRecord) -> OrderRe
         return order
     due = _auto_release_due(order)
     return order if due == order.auto_release_at else await _schedule(transaction, order, due)
+
+
+async def put_off_release(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    """After a release was refused: one that is due by itself is tried again later, not at once and for ever."""
+    now = await clock.engine_now(transaction)
+    if order.state is not OrderState.IN_PROGRESS or order.auto_release_at is None or order.auto_release_at > now:
+        return order
+    moved = await _schedule(transaction, order, now + NEXT_TRY_AFTER)
+    before, after = {"autoReleaseAt": _iso(order.auto_release_at)}, {"autoReleaseAt": _iso(moved.auto_release_at)}
+    transaction.audit("order.release_scheduled", ("order", order.id), before, after)
+    emit_order(transaction, "order.release_scheduled", moved, autoReleaseAt=_iso(moved.auto_release_at))
+    return moved
 
 
 def _auto_release_due(order: OrderRecord) -> datetime | None:

@@ -6,7 +6,7 @@ from offerhub.commands.checkout import book_checkout, undo_checkout
 from offerhub.commands.disputes import book_dispute, undo_dispute
 from offerhub.commands.escrow_creation import book_escrow_created, undo_escrow_creation
 from offerhub.commands.escrow_funding import book_funding, undo_funding
-from offerhub.commands.milestones import book_completion, schedule_next
+from offerhub.commands.milestones import book_completion, put_off_release, schedule_next
 from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished
 from offerhub.commands.order_facts import emit_order, lock_order, tell_order_workflow, view
 from offerhub.commands.refund import book_compensation, book_refund, undo_refund
@@ -47,6 +47,7 @@ _UNDO = {
     _K.DISPUTE_OPENING: undo_dispute,
     _K.DISPUTE_RESOLUTION: undo_resolution,
 }
+_RELEASES = frozenset({_K.RELEASE, _K.MILESTONE_RELEASE})
 _DOING = {
     Action.DEPLOY: "deploy escrow",
     Action.FUND: "fund escrow",
@@ -100,6 +101,8 @@ async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderV
     await fail_operation(transaction, refusal)
     undo = _UNDO.get(OperationKind(operation.kind))
     restored = await undo(transaction, order, operation, refusal) if undo is not None else order
+    if operation.kind in _RELEASES:
+        restored = await put_off_release(transaction, restored)
     fields = {"operationId": operation.id, "code": refusal.code, "message": refusal.message}
     emit_order(transaction, "order.operation_failed", restored, **fields)
     tell_order_workflow(transaction, order.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from offerhub.domain import ids
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -22,6 +22,8 @@ ORDER_WORKFLOW = "Order"
 DISPUTE_WORKFLOW = "Dispute"
 # What pays somebody out goes first, then what leads there, then what only begins.
 _PRIORITY = {OperationKind.ESCROW_FUNDING: 1, OperationKind.CHECKOUT: 2, OperationKind.ESCROW_CREATION: 2}
+# What was due by itself and was refused is due again after this.
+NEXT_TRY_AFTER = timedelta(hours=1)
 # After every operation, before what only keeps the operators' view fresh.
 _DUE_PRIORITY = 3
 _OF_DISPUTE = frozenset({OperationKind.DISPUTE_OPENING, OperationKind.DISPUTE_RESOLUTION})

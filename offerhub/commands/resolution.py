@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from offerhub.commands.dispute_facts import AcceptedDispute, dispute_of, lock_dispute, move_dispute
-from offerhub.commands.order_facts import accept, require_idle, tell_dispute_workflow, tell_order_workflow
+from offerhub.commands.order_facts import NEXT_TRY_AFTER, accept, require_idle, tell_dispute_workflow, tell_order_workflow
 from offerhub.commands.payouts import Shares, book_payout
 from offerhub.commands.refund import make_buyer_whole
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -14,7 +14,7 @@ from offerhub.domain.messages import Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind, Subject
 from offerhub.domain.states import Decision, DisputeState, invalid_state
-from offerhub.storage import operations
+from offerhub.storage import clock, operations
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.disputes import DisputeRecord
 from offerhub.storage.operations import OperationRecord
@@ -89,6 +89,9 @@ async def undo_resolution(transaction: Transaction, order: OrderRecord, operatio
     dispute = await dispute_of(transaction, operation)
     transaction.audit("dispute.resolution_refused", ("dispute", dispute.id), None, {"code": refusal.code, "message": refusal.message})
     undecided = replace(dispute, decision=None, release_amount=None, refund_amount=None, resolution_note=None, resolved_by=None)
+    now = await clock.engine_now(transaction)
+    if dispute.decides_at is not None and dispute.decides_at <= now:
+        undecided = replace(undecided, decides_at=now + NEXT_TRY_AFTER)
     await move_dispute(transaction, order, undecided, DisputeState.UNDER_REVIEW, assignedTo=dispute.assigned_to)
     tell_dispute_workflow(transaction, dispute.id)
     return order

@@ -44,7 +44,8 @@ _SAVE = text(
     """
     UPDATE disputes SET state = :state, assigned_to = :assigned_to, notes = :notes, frozen_hash = :frozen_hash, decision = :decision,
         release_amount = :release_amount, refund_amount = :refund_amount, resolution_note = :resolution_note, resolved_by = :resolved_by,
-        resolution_hash = :resolution_hash, escalated_at = :escalated_at, resolved_at = :resolved_at, updated_at = :now
+        resolution_hash = :resolution_hash, escalated_at = :escalated_at, decides_at = :decides_at,
+        resolved_at = :resolved_at, updated_at = :now
     WHERE id = :id
     """
 )
@@ -59,7 +60,7 @@ _INSERT_RECORD = text(
 )
 _SAVED = (
     *("id", "state", "assigned_to", "notes", "frozen_hash", "decision", "release_amount", "refund_amount", "resolution_note"),
-    *("resolved_by", "resolution_hash", "escalated_at", "resolved_at"),
+    *("resolved_by", "resolution_hash", "escalated_at", "decides_at", "resolved_at"),
 )
 _TIMES = ("escalates_at", "escalated_at", "decides_at", "created_at", "updated_at", "resolved_at")
 _OPENED = (

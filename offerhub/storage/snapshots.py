@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from offerhub.domain.plans import OperationKind
 from offerhub.storage.unit_of_work import Transaction
 
 # Users with work in flight: their money may have moved on the chain and not yet in the books.
@@ -41,9 +42,14 @@ _ESCROWS = text(f"{_SELECT_ESCROWS} AND e.id = ANY(:ids)")
 _REVENUE = text(
     """
     SELECT (SELECT balance FROM account_balances WHERE account = 'platform:revenue') AS booked,
-           EXISTS (SELECT 1 FROM operations WHERE status IN ('PENDING', 'RUNNING') AND kind = 'release') AS in_motion
+           EXISTS (SELECT 1 FROM operations WHERE status IN ('PENDING', 'RUNNING') AND kind = ANY(:kinds)) AS in_motion
     """
 )
+# What pays the platform its fee, or is paid out of it.
+_MOVING_REVENUE = [
+    *(OperationKind.RELEASE, OperationKind.MILESTONE_RELEASE, OperationKind.REFUND, OperationKind.DISPUTE_RESOLUTION),
+    *(OperationKind.REMAINDER, OperationKind.COMPENSATION),
+]
 _OVERDUE = text(
     """
     SELECT a.id, a.intent_id, a.source, a.inner_hash, a.state, a.submissions, a.max_time, a.reason, w.user_id
@@ -108,7 +114,7 @@ async def escrows(transaction: Transaction, ids: list[str]) -> dict[str, Booked]
 
 
 async def revenue(transaction: Transaction, account: str) -> Booked:
-    row = await transaction.first(_REVENUE)
+    row = await transaction.first(_REVENUE, kinds=_MOVING_REVENUE)
     assert row is not None, "two subqueries always answer one row"
     return Booked("platform:revenue", account, int(row["booked"] or 0), row["in_motion"])
 
