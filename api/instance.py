@@ -8,10 +8,12 @@ from api import strict_json
 from api.answers import Answer, ok, success
 from api.auth import Scope
 from api.call import MAX_WAIT_S, CurrentCall
+from api.middleware import MAX_HEAD_BYTES
 from api.openapi import Documented
 from api.routing import Routes
 from api.schemas.answers import One
-from api.schemas.fields import METADATA_KEYS, MILESTONES
+from api.schemas.api_keys import MAX_TOKEN_SECONDS
+from api.schemas.fields import METADATA_CHARACTERS, METADATA_KEYS, MILESTONES
 from api.schemas.instance import Config, DetailedHealth, Health
 from offerhub.domain.fees import PROTOCOL_FEE_BPS
 from offerhub.domain.money import USDC, format_amount
@@ -50,11 +52,21 @@ async def get_config(call: CurrentCall) -> Response:
             "fees": {"platformFeeBps": settings.platform_fee_bps, "protocolFeeBps": PROTOCOL_FEE_BPS},
             "limits": {
                 "maxBodyBytes": strict_json.MAX_BODY_BYTES,
+                "maxBodyDepth": strict_json.MAX_DEPTH,
+                "maxHeadBytes": MAX_HEAD_BYTES,
                 "maxPageSize": 100,
                 "maxWaitSeconds": MAX_WAIT_S,
                 "maxMilestones": MILESTONES,
                 "maxMetadataKeys": METADATA_KEYS,
+                "maxMetadataCharacters": METADATA_CHARACTERS,
+                "maxTokenSeconds": MAX_TOKEN_SECONDS,
                 "minWithdrawal": format_amount(settings.min_withdrawal_stroops),
+            },
+            "rateLimits": {
+                "keyPerMinute": settings.rate_limit_key_per_minute,
+                "addressPerMinute": settings.rate_limit_address_per_minute,
+                "streamsPerMinute": settings.rate_limit_streams_per_minute,
+                "withdrawalsPerUserPerMinute": settings.rate_limit_withdrawals_per_minute,
             },
             "draining": await call.services.drain.is_draining(),
             "features": ["single_release_escrow", "crypto_withdrawals", "event_stream", "idempotency"],

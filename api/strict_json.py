@@ -1,4 +1,4 @@
-"""Request bodies: JSON only, of bounded depth, without control characters."""
+"""Request bodies: JSON only, of bounded depth and breadth, without control characters. Fields have narrower bounds of their own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from offerhub.domain.errors import DomainError, ErrorCode
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_DEPTH = 12
+MAX_MEMBERS = 1_000
+MAX_CHARACTERS = 20_000
 # Tab and the line ends are text; everything else of C0, DEL and C1 is not.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _ENCODED_CONTROL = re.compile(rb"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
@@ -43,13 +45,21 @@ def _is_json(content_type: str) -> bool:
 
 def _check(value: object, place: str, depth: int) -> None:
     if isinstance(value, str):
-        if _CONTROL.search(value):
-            raise problems.invalid([(place, "control characters are not allowed")])
+        _check_text(value, place)
     elif isinstance(value, dict | list):
         if depth == 0:
             raise problems.invalid([(place, f"nested deeper than {MAX_DEPTH} levels")])
+        if len(value) > MAX_MEMBERS:
+            raise problems.invalid([(place, f"more than {MAX_MEMBERS} members")])
         members = value.items() if isinstance(value, dict) else enumerate(value)
         for name, member in members:
-            if isinstance(name, str) and _CONTROL.search(name):
-                raise problems.invalid([(place, "control characters are not allowed in a name")])
+            if isinstance(name, str):
+                _check_text(name, place)
             _check(member, f"{place}.{name}" if place else str(name), depth - 1)
+
+
+def _check_text(value: str, place: str) -> None:
+    if len(value) > MAX_CHARACTERS:
+        raise problems.invalid([(place, f"longer than {MAX_CHARACTERS} characters")])
+    if _CONTROL.search(value):
+        raise problems.invalid([(place, "control characters are not allowed")])

@@ -43,11 +43,24 @@ class DetailedHealth(Shape):
 
 class Limits(Shape):
     max_body_bytes: int
+    max_body_depth: int
+    max_head_bytes: int
     max_page_size: int
     max_wait_seconds: int
     max_milestones: int
     max_metadata_keys: int
+    max_metadata_characters: int
+    max_token_seconds: int
     min_withdrawal: Amount
+
+
+class RateLimits(Shape):
+    """0 is no limit."""
+
+    key_per_minute: int
+    address_per_minute: int
+    streams_per_minute: int
+    withdrawals_per_user_per_minute: int
 
 
 class Fees(Shape):
@@ -66,5 +79,6 @@ class Config(Shape):
     escrow_provider: Literal["trustless_work"]
     fees: Fees
     limits: Limits
+    rate_limits: RateLimits
     draining: bool | None
     features: list[str]
