@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stellar_sdk import scval, xdr
+from stellar_sdk import Address, scval, xdr
 
 from offerhub.domain.errors import IntentMismatchError
 
@@ -22,7 +22,7 @@ def shown(value: xdr.SCVal | xdr.LedgerKey) -> str:
     """A short text for any value, however malformed."""
     try:
         native = scval.to_native(value) if isinstance(value, xdr.SCVal) else f"{value.type.name} {value.to_xdr()}"
-        text = native if isinstance(native, str) else repr(native)
+        text = native.address if isinstance(native, Address) else native if isinstance(native, str) else repr(native)
     except Exception:  # noqa: BLE001 - a value made to break its own rendering is still only refused
         text = value.to_xdr()
     return text[:_SHOWN_CHARACTERS]

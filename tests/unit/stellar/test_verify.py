@@ -5,11 +5,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from stellar_sdk import Keypair, Network, TransactionBuilder, TransactionEnvelope, scval, xdr
+from stellar_sdk import Keypair, Network, StrKey, TransactionBuilder, TransactionEnvelope, scval, xdr
 
 from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import EscrowIntent
+from offerhub.stellar.expected import BuilderChoices, expected_call
 from offerhub.stellar.ledger_keys import trustline_key
+from offerhub.stellar.verify import verify_envelope
 from sandbox.contracts.factory import escrow_contract_id
 from tests.unit.stellar.offered import (
     APPROVE,
@@ -18,15 +20,20 @@ from tests.unit.stellar.offered import (
     ESCROW,
     FUND,
     INTENTS,
+    MULTI,
+    MULTI_RELEASE,
+    MULTI_RESOLVE,
     NETWORK,
     NOW,
     PASSPHRASE,
     RELEASE,
+    RESOLVE,
     SALT,
     SEQUENCE,
     STATUS,
     STRANGER,
     TERMS,
+    WITHDRAW,
     account,
     contract,
     named,
@@ -35,6 +42,7 @@ from tests.unit.stellar.offered import (
     verify,
 )
 from tests.unit.stellar.tampering import ATTACKS, Attack, authorized, call, in_escrow, operation, plain, reads, restores, soroban, struct
+from tests.unit.stellar.tampering_settlements import SETTLEMENT_ATTACKS, both
 
 
 @pytest.mark.parametrize("intent", INTENTS, ids=named)
@@ -52,7 +60,7 @@ def test_the_contract_of_a_deployment_is_derived_from_factory_and_salt() -> None
     assert verify(FUND, offer(FUND).envelope_xdr).contract_id == ESCROW
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", ATTACKS + SETTLEMENT_ATTACKS, ids=lambda attack: attack.name)
 def test_a_bent_envelope_is_refused_and_the_field_named(attack: Attack) -> None:
     envelope_xdr = tampered(attack.intent, attack.change)
     assert envelope_xdr != offer(attack.intent).envelope_xdr
@@ -93,12 +101,49 @@ def test_an_explicit_operation_source_equal_to_the_wallet_is_fine() -> None:
     assert verify(APPROVE, envelope_xdr).source == APPROVE.source
 
 
-def test_a_release_without_the_fee_address_is_the_mainnet_layout() -> None:
-    def mainnet(envelope: xdr.TransactionEnvelope) -> None:
-        call(envelope).args.pop()
-        authorized(envelope).args.pop()
+@pytest.mark.parametrize(
+    ("intent", "fee_position"), [(RELEASE, 1), (RESOLVE, 1), (MULTI_RELEASE, 1), (MULTI_RESOLVE, 2), (WITHDRAW, 1)], ids=named
+)
+def test_a_payment_without_the_fee_address_is_the_mainnet_layout(intent: EscrowIntent, fee_position: int) -> None:
+    bent = tampered(intent, both(lambda args: args.pop(fee_position)))
+    assert verify(intent, bent).contract_id == verify(intent, offer(intent).envelope_xdr).contract_id
 
-    assert verify(RELEASE, tampered(RELEASE, mainnet)).contract_id == ESCROW
+
+def test_shares_stand_in_the_order_of_the_host() -> None:
+    """By the bytes of the addresses, accounts before contracts; neither the text nor the amounts decide."""
+    accounts = sorted((account(f"payee {number}") for number in range(20)), key=StrKey.decode_ed25519_public_key)
+    assert accounts != sorted(accounts), "the texts sort in another way"
+    payees = [*accounts, *sorted((contract(f"payee {number}") for number in range(20)), key=StrKey.decode_contract)]
+    shuffled = tuple((address, 1 + payees.index(address) % 3) for address in sorted(payees, reverse=True))
+    intent = replace(RESOLVE, shares=shuffled)
+    _, shares = expected_call(NETWORK, intent, BuilderChoices()).arguments[1]
+    assert shares.map is not None
+    assert [scval.from_address(entry.key).address for entry in shares.map.sc_map] == payees
+    assert shares == scval.to_map({scval.to_address(address): scval.to_int128(amount) for address, amount in shuffled})
+    to_accounts = replace(RESOLVE, shares=tuple(share for share in shuffled if share[0] in accounts))
+    assert verify(to_accounts, offer(to_accounts).envelope_xdr).contract_id == ESCROW
+
+
+def test_trustlines_of_fees_and_payees_may_be_written_and_no_more() -> None:
+    three = replace(RESOLVE, shares=(*RESOLVE.shares, (STRANGER, 5)))
+    assert verify(three, offer(three).envelope_xdr).contract_id == ESCROW
+    written = tampered(three, lambda envelope: soroban(envelope).resources.footprint.read_write.append(_trustline("one more")))
+    with pytest.raises(IntentMismatchError) as refusal:
+        verify(three, written)
+    assert (refusal.value.field, refusal.value.expected, refusal.value.found) == ("footprint.trustlines", "0 to 5", "6")
+
+
+def test_without_the_code_of_the_multi_release_contract_nothing_of_it_passes() -> None:
+    unknown = replace(NETWORK, multi_release_wasm_hash="")
+    for intent in MULTI:
+        with pytest.raises(IntentMismatchError) as refusal:
+            verify_envelope(unknown, intent, offer(intent).envelope_xdr, BOUNDS)
+        assert refusal.value.field == "wasm_hash"
+    assert verify_envelope(unknown, RELEASE, offer(RELEASE).envelope_xdr, BOUNDS).contract_id == ESCROW
+
+
+def _trustline(name: str) -> xdr.LedgerKey:
+    return xdr.LedgerKey.from_xdr_bytes(trustline_key(NETWORK, account(name)))
 
 
 def test_both_integer_types_of_the_receiver_memo_are_known() -> None:
