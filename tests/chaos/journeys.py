@@ -8,18 +8,49 @@ from sqlalchemy import text
 from temporalio.service import RPCError
 
 from offerhub.commands.reconciliation import request_run
+from offerhub.commands.webhooks import Wish, create_endpoint, delete_endpoint
 from offerhub.domain import ledger
 from offerhub.domain.messages import DEPOSITS_WORKFLOW_ID
 from offerhub.storage import reconciliation
+from offerhub.storage.webhooks import EndpointRecord
+from offerhub.stream.webhook_secrets import WebhookSecrets
 from tests.chaos.installation import Installation
 from tests.e2e.rig import acting
+from tests.receiver import Receiver, receiving
 
 AMOUNT = 250_000_000
 WITHDRAWN = 40_000_000
 
 
 async def life(installation: Installation) -> None:
-    """Deposit, order, escrow, release; then the seller takes money out."""
+    """Deposit, order, escrow, release; then the seller takes money out. The marketplace is told of it all."""
+    async with receiving() as receiver:
+        endpoint = await _listen(installation, receiver)
+        await _trade(installation)
+        await installation.until(lambda: _told_everything(installation, receiver, endpoint))
+        async with installation.database.transaction(acting()) as transaction:
+            await delete_endpoint(transaction, endpoint.id)
+
+
+async def _listen(installation: Installation, receiver: Receiver) -> EndpointRecord:
+    async with installation.database.transaction(acting()) as transaction:
+        keeper = WebhookSecrets(installation.webhook_key)
+        return (await create_endpoint(transaction, Wish(receiver.url(), ("order.*", "withdrawal.*")), keeper)).endpoint
+
+
+async def _told_everything(installation: Installation, receiver: Receiver, endpoint: EndpointRecord) -> bool:
+    """Every event there is by now; in order, but for those that came more than once."""
+    happened = await installation.rows(
+        "SELECT id FROM events WHERE position > :position AND (type LIKE 'order.%' OR type LIKE 'withdrawal.%') ORDER BY position",
+        position=endpoint.position,
+    )
+    told = list(dict.fromkeys(receiver.ids))
+    ids = [row["id"] for row in happened]
+    assert told == ids[: len(told)] or len(told) > len(ids), (told, ids)
+    return len(told) >= len(ids)
+
+
+async def _trade(installation: Installation) -> None:
     buyer, seller = await installation.party(), await installation.party()
     await installation.deposit(buyer, AMOUNT)
     order = await installation.order(buyer, seller, AMOUNT)
