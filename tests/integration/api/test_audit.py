@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from api import audit as exporting
 from api.csv_lines import csv_line
@@ -71,8 +72,7 @@ async def test_an_entry_tells_who_changed_what(api: Api) -> None:
 
 async def test_filters_and_pages(api: Api) -> None:
     buyer, seller = await parties(api)
-    for _ in range(3):
-        order = await created(await api.client.post("/orders", json=wish(buyer, seller)))
+    order, *_ = [await created(await api.client.post("/orders", json=wish(buyer, seller))) for _ in range(3)]
     await api.client.post(f"/orders/{order['id']}/cancel", json={"reason": "=cmd()", "canceledBy": "mail@example.com"})
     me = (await api.client.get("/me")).json()["data"]["id"]
     async with support(api) as client:
@@ -152,7 +152,9 @@ async def test_a_long_export_comes_in_pieces_while_others_write(api: Api, monkey
     async with support(api) as client, client.stream("GET", "/audit/logs", headers={"Accept": "application/x-ndjson"}) as answer:
         lines = answer.aiter_lines()
         seen = [await anext(lines)]
-        assert api.services.database.engine.pool.checkedout() <= 1
+        held = api.services.database.engine.pool
+        assert isinstance(held, AsyncAdaptedQueuePool)
+        assert held.checkedout() <= 1
         await parties(api)
         await seal(api.services.database)
         seen += [line async for line in lines]
