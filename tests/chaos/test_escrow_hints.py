@@ -81,9 +81,9 @@ async def test_release_that_cannot_be_proven_is_unknown_until_it_is_found(attack
     """The seller has been paid and Horizon does not say so: the books wait, and nothing is paid again."""
     buyer, order_id = await _ready(attacked, RELEASE)
     lost = await _fault(attacked, RELEASE, buyer, "no answer")
+    await attacked.fault("server_error", path=r"^GET /transactions/")
     accepted = await attacked.accept_release(order_id)
     await attacked.until(lambda: attacked.fired(lost))
-    await attacked.fault("server_error", path=r"^GET /transactions/")
     await attacked.pass_time(OVERDUE_S)
     await attacked.until(lambda: attacked.events("envelope.unknown", accepted.operation.id))
     assert await _states(attacked, accepted) == ["CONFIRMED", "CONFIRMED", "UNKNOWN"]
