@@ -35,6 +35,8 @@ _TIMELINE = text(
         UNION ALL
         SELECT 'event', 1, e.inserted, e.occurred_at, jsonb_build_object('id', e.id, 'type', e.type, 'payload', e.payload)
         FROM events e WHERE e.aggregate_id IN (SELECT id FROM subject UNION ALL SELECT id FROM operation UNION ALL SELECT id FROM attempt)
+            -- What was said is told once, in its own words.
+            AND e.payload ->> 'recordId' IS NULL
         UNION ALL
         SELECT 'message', 2, row_number() OVER (ORDER BY r.id), r.created_at, to_jsonb(r)
         FROM dispute_records r WHERE r.dispute_id IN (SELECT id FROM subject)

@@ -55,6 +55,23 @@ async def test_envelopes_that_failed_are_told_too(api: Api) -> None:
     assert buyer.id in str(items[0])
 
 
+async def test_a_dispute_is_told_with_what_was_said(api: Api) -> None:
+    _, _, order = await funded(api.market)
+    opened = {"openedBy": "BUYER", "reason": "NOT_DELIVERED", "evidence": ["Nothing came."]}
+    promised = await api.client.post(f"/orders/{order.id}/resolution/dispute", json=opened, headers={"Prefer": "respond-async"})
+    assert promised.status_code == 202, promised.text
+    dispute_id = promised.json()["data"]["id"]
+    said = await api.client.post(f"/disputes/{dispute_id}/messages", json={"text": "It is on its way.", "author": "seller"})
+    assert said.status_code == 201, said.text
+    items = (await api.client.get(f"/orders/{order.id}/timeline")).json()["data"]
+    told = [(item["kind"], item["data"].get("eventType") or item["summary"]) for item in items]
+    assert ("event", "dispute.opened") in told
+    assert told[-1] == ("message", "message by seller")
+    assert items[-1]["data"]["content"] == {"text": "It is on its way."}
+    assert [item["summary"] for item in items if item["kind"] == "message"] == ["evidence by BUYER", "message by seller"]
+    assert "dispute.evidence_added" not in str(told), "what was said is told once"
+
+
 async def test_lists_stay_lean_and_others_stories_stay_out(api: Api) -> None:
     _, _, first = await funded(api.market)
     _, _, second = await funded(api.market)
