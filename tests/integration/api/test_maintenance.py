@@ -21,8 +21,16 @@ MONEY = [route for route in CHANGING if route.gate.moves_money]
 # Whoever adds a route that changes something decides here, or by declaring ``moves_money``, what a drain means for it.
 MOVES_NO_MONEY = {
     "POST /users": "a user without money",
-    "POST /orders": "an order without money",
+    "PATCH /users/{user_id}": "a user's data",
+    "POST /orders": "an order without money; one with `checkout` is refused",
     "POST /orders/{order_id}/cancel": "gives a reservation back",
+    "POST /orders/{order_id}/escrow/abandon": "gives a reservation back",
+    "POST /orders/{order_id}/milestones/{ref}/complete": "records a delivery",
+    "POST /orders/{order_id}/resolution/dispute": "freezes money where it is, which must not wait",
+    "POST /orders/{order_id}/resolution/extend": "a deadline",
+    "POST /disputes/{dispute_id}/assign": "words",
+    "POST /disputes/{dispute_id}/evidence": "words",
+    "POST /disputes/{dispute_id}/messages": "words",
     "POST /users/{user_id}/balance/sync": "states what the chain has done already",
     "POST /reconciliation/runs": "compares",
     "POST /maintenance/drain": "is the drain",
@@ -32,6 +40,20 @@ MOVES_NO_MONEY = {
     "POST /auth/api-keys/{key_id}/rotate": "keys",
     "POST /auth/api-keys/{key_id}/token": "keys",
     "POST /auth/token": "keys",
+    "POST /webhook-endpoints": "news",
+    "PATCH /webhook-endpoints/{endpoint_id}": "news",
+    "DELETE /webhook-endpoints/{endpoint_id}": "news",
+    "POST /webhook-endpoints/{endpoint_id}/rotate-secret": "news",
+    "POST /webhook-deliveries/{delivery_id}/redeliver": "news",
+    **{
+        f"POST /users/{{user_id}}/balance/{what}": "is always refused"
+        for what in ("credit", "debit", "reserve", "release", "cancel-reservation", "deduct-reserved")
+    },
+}
+BODIES = {
+    "/withdrawals": {"userId": "usr_1", "amount": "1.00", "destinationType": "crypto", "destinationRef": "GX"},
+    "/orders/{order_id}/resolution/refund": {"reason": "late"},
+    "/disputes/{dispute_id}/resolve": {"decision": "FULL_REFUND"},
 }
 
 
@@ -45,8 +67,7 @@ def code_of(answer: httpx.Response) -> str:
 
 async def ask(client: httpx.AsyncClient, route: Declared) -> httpx.Response:
     path = "/".join("ord_none" if part.startswith("{") else part for part in route.path.split("/"))
-    bodies = {"/withdrawals": {"userId": "usr_1", "amount": "1.00", "destinationType": "crypto", "destinationRef": "GX"}}
-    return await client.request(route.method, path, json=bodies.get(route.path))
+    return await client.request(route.method, path, json=BODIES.get(route.path))
 
 
 async def drained(api: Api, *, on: bool, reason: str = "new disks") -> dict[str, object]:
@@ -68,17 +89,23 @@ def test_every_route_that_changes_something_says_whether_it_moves_money() -> Non
 async def test_every_money_moving_route_is_refused_and_says_so_in_the_document(api: Api) -> None:
     document = (await api.client.get("/openapi.json")).json()
     await drained(api, on=True)
-    assert len(MONEY) > 4
-    for route in MONEY:
-        answer = await ask(api.client, route)
-        assert (answer.status_code, code_of(answer)) == (503, "MAINTENANCE"), (name(route), answer.text)
-        assert "new disks" in answer.json()["error"]["message"]
-        assert int(answer.headers["retry-after"]) > 0
-        described = document["paths"]["/api/v1" + route.path][route.method.lower()]
-        assert "MAINTENANCE" in described["responses"]["503"]["description"], name(route)
-    await drained(api, on=False)
-    for route in MONEY:
-        assert code_of(await ask(api.client, route)) != "MAINTENANCE", name(route)
+    assert len(MONEY) > 8
+    async with api.acting(await api.key("*")) as client:
+        for route in MONEY:
+            answer = await ask(client, route)
+            assert (answer.status_code, code_of(answer)) == (503, "MAINTENANCE"), (name(route), answer.text)
+            assert "new disks" in answer.json()["error"]["message"]
+            assert int(answer.headers["retry-after"]) > 0
+            described = document["paths"]["/api/v1" + route.path][route.method.lower()]
+            assert "MAINTENANCE" in described["responses"]["503"]["description"], name(route)
+        buyer, seller = await parties(api)
+        for checkout in ("reserve", "fund"):
+            answer = await client.post("/orders", json=wish(buyer, seller, checkout=checkout))
+            assert (answer.status_code, code_of(answer)) == (503, "MAINTENANCE"), checkout
+        await created(await client.post("/orders", json=wish(buyer, seller)))
+        await drained(api, on=False)
+        for route in MONEY:
+            assert code_of(await ask(client, route)) != "MAINTENANCE", name(route)
 
 
 async def test_what_runs_is_finished_and_what_is_known_is_answered(api: Api) -> None:
