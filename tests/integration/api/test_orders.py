@@ -67,7 +67,8 @@ async def test_an_order_is_created_reserved_and_canceled(api: Api) -> None:
     answer = await api.client.post("/orders", json=wish(buyer, seller, metadata={"cart": "7"}, clientOrderRef="c-1"))
     order = await created(answer)
     assert order["status"] == "ORDER_CREATED"
-    assert order["quote"] == {"amount": "80.00", "protocolFee": "0.24", "platformFee": "2.00", "sellerReceives": "77.76"}
+    fees = {"protocolFee": "0.24", "platformFee": "2.00"}
+    assert order["quote"] == {"amount": "80.00", **fees, "sellerReceives": "77.76", "buyerReceivesOnRefund": "77.76"}
     assert answer.headers["location"] == f"/api/v1/orders/{order['id']}"
     reserved = await created(await api.client.post(f"/orders/{order['id']}/reserve"))
     assert reserved["status"] == "FUNDS_RESERVED"
