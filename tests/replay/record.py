@@ -14,9 +14,13 @@ from typing import Any
 
 from temporalio.client import Client
 
+from offerhub.commands.webhooks import Wish, create_endpoint, delete_endpoint
+from offerhub.domain.ids import webhook_workflow_id
 from offerhub.storage.users import UserRecord
+from offerhub.stream.webhook_secrets import WebhookSecrets
 from tests.e2e.outside import NO_LIMIT, OutsideAccount, accept_withdrawal
-from tests.e2e.rig import Rig
+from tests.e2e.rig import Rig, acting
+from tests.receiver import Reply, receiving
 from tests.services import TestServices, start_postgres, start_sandbox, start_temporal, start_valkey
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -34,11 +38,12 @@ async def _run_orders(rig: Rig) -> list[str]:
     await rig.succeeded(await rig.accept_escrow(refused.id))
     await rig.withdraw_behind_our_back(buyer)
     assert (await rig.finished(await rig.accept_funding(refused.id))).status == "FAILED"
+    webhook = await _tell(rig)
     withdrawals = [await _withdraw(rig, seller, limit_stroops) for limit_stroops in (NO_LIMIT, 0)]
     client = await rig.temporal()
     await client.get_workflow_handle(f"order/{order.id}").result()
     escrows = [f"escrow/{(await rig.read_order(one)).the_escrow.id}" for one in (order.id, refused.id)]
-    return [f"order/{order.id}", f"order/{refused.id}", *escrows, f"release/{order.id}", "wallet-stock", "deposits", *withdrawals]
+    return [f"order/{order.id}", f"order/{refused.id}", *escrows, f"release/{order.id}", "wallet-stock", "deposits", *withdrawals, webhook]
 
 
 async def _withdraw(rig: Rig, user: UserRecord, limit_stroops: int) -> str:
@@ -48,6 +53,21 @@ async def _withdraw(rig: Rig, user: UserRecord, limit_stroops: int) -> str:
     assert (await rig.finished(accepted)).status == ("SUCCEEDED" if limit_stroops else "FAILED")
     await (await rig.temporal()).get_workflow_handle(accepted.operation.workflow_id).result()
     return accepted.operation.workflow_id
+
+
+async def _tell(rig: Rig) -> str:
+    """A receiver fails once, takes the event at the second try, and is deleted."""
+    async with receiving() as receiver:
+        receiver.reply = lambda _: Reply(503 if len(receiver.took) == 1 else 200)
+        async with rig.database.transaction(acting()) as transaction:
+            wish = Wish(receiver.url(), ("webhook_endpoint.created",))
+            endpoint = (await create_endpoint(transaction, wish, WebhookSecrets(rig.webhook_key))).endpoint
+        await receiver.until(lambda: len(receiver.took) == 2)
+        async with rig.database.transaction(acting()) as transaction:
+            await delete_endpoint(transaction, endpoint.id)
+        workflow_id = webhook_workflow_id(endpoint.id)
+        await (await rig.temporal()).get_workflow_handle(workflow_id).result()
+        return workflow_id
 
 
 async def _save(client: Client, workflow_ids: list[str], folder: Path) -> None:
