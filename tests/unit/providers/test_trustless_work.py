@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +21,28 @@ from offerhub.providers.errors import EscrowNotIndexedError, EscrowRejectedError
 from offerhub.providers.escrow_requests import escrow_request
 from offerhub.providers.trustless_work import Access, TrustlessWork
 from tests.unit.stellar.horizon_server import Answer, HorizonServer
-from tests.unit.stellar.offered import APPROVE, DEPLOY, ESCROW, FUND, NETWORK, RELEASE, STATUS
+from tests.unit.stellar.offered import (
+    APPROVE,
+    BUYER,
+    DEPLOY,
+    ESCROW,
+    FREEZE,
+    FUND,
+    MULTI_APPROVE,
+    MULTI_DEPLOY,
+    MULTI_ESCROW,
+    MULTI_FREEZE,
+    MULTI_FUND,
+    MULTI_RELEASE,
+    MULTI_RESOLVE,
+    MULTI_STATUS,
+    NETWORK,
+    RELEASE,
+    RESOLVE,
+    SELLER,
+    STATUS,
+    WITHDRAW,
+)
 
 API_KEY = "id.canary-secret"
 BUILD = "/escrow/single-release/approve-milestone"
@@ -67,6 +89,16 @@ async def test_a_build_posts_the_intent_and_returns_the_envelope(server: Horizon
         (STATUS, "/escrow/single-release/change-milestone-status"),
         (APPROVE, BUILD),
         (RELEASE, "/escrow/single-release/release-funds"),
+        (FREEZE, "/escrow/single-release/dispute-escrow"),
+        (RESOLVE, "/escrow/single-release/resolve-dispute"),
+        (MULTI_DEPLOY, "/deployer/multi-release"),
+        (MULTI_FUND, "/escrow/multi-release/fund-escrow"),
+        (MULTI_STATUS, "/escrow/multi-release/change-milestone-status"),
+        (MULTI_APPROVE, "/escrow/multi-release/approve-milestone"),
+        (MULTI_RELEASE, "/escrow/multi-release/release-milestone-funds"),
+        (MULTI_FREEZE, "/escrow/multi-release/dispute-milestone"),
+        (MULTI_RESOLVE, "/escrow/multi-release/resolve-milestone-dispute"),
+        (WITHDRAW, "/escrow/multi-release/withdraw-remaining-funds"),
     ],
 )
 def test_paths(intent: EscrowIntent, path: str) -> None:
@@ -84,6 +116,52 @@ def test_a_deployment_in_the_words_of_the_api() -> None:
     assert body["description"] == DEPLOY.terms.description
 
 
+def sent(intent: EscrowIntent) -> str:
+    return exact_json.encode(escrow_request(intent, NETWORK.usdc_issuer).body)
+
+
+def test_a_multi_release_deployment_names_amount_and_receiver_per_milestone() -> None:
+    single, body = json.loads(sent(DEPLOY)), json.loads(sent(MULTI_DEPLOY))
+    receiver = single["roles"].pop("receiver")
+    del single["amount"]
+    single["milestones"] = [
+        {"description": "Sketch", "amount": 30, "receiver": receiver},
+        {"description": "Final", "amount": 50, "receiver": receiver},
+    ]
+    assert body == single
+    assert '"amount":30,' in sent(MULTI_DEPLOY)
+
+
+def test_what_each_call_that_settles_says() -> None:
+    milestone = {"contractId": MULTI_ESCROW, "milestoneIndex": "1"}
+    assert json.loads(sent(FREEZE)) == {"contractId": ESCROW, "signer": FREEZE.source}
+    assert json.loads(sent(MULTI_FREEZE)) == {**milestone, "signer": MULTI_FREEZE.source}
+    assert json.loads(sent(MULTI_RELEASE)) == {**milestone, "releaseSigner": MULTI_RELEASE.source}
+    resolution = json.loads(sent(RESOLVE), parse_float=Decimal)
+    assert resolution == {
+        "contractId": ESCROW,
+        "disputeResolver": RESOLVE.source,
+        "distributions": [{"address": SELLER, "amount": 50}, {"address": BUYER, "amount": Decimal("30.0000001")}],
+    }
+    assert json.loads(sent(MULTI_RESOLVE)) == {
+        **milestone,
+        "disputeResolver": MULTI_RESOLVE.source,
+        "distributions": [{"address": SELLER, "amount": 20}, {"address": BUYER, "amount": 30}],
+    }
+    assert json.loads(sent(WITHDRAW), parse_float=Decimal) == {
+        "contractId": MULTI_ESCROW,
+        "disputeResolver": WITHDRAW.source,
+        "distributions": [{"address": BUYER, "amount": Decimal("7.0000003")}, {"address": SELLER, "amount": Decimal("0.0000001")}],
+    }
+
+
+@pytest.mark.parametrize("shares", [(1, 9_007_199_254_740_992), (10_000_000, 123), (899_999_999_999_999, 1)])
+def test_shares_are_exact_json_numbers(shares: tuple[int, int]) -> None:
+    text = sent(replace(RESOLVE, shares=((SELLER, shares[0]), (BUYER, shares[1]))))
+    told = [Decimal(share["amount"]) for share in json.loads(text, parse_float=Decimal)["distributions"]]
+    assert [int(amount * 10**7) for amount in told] == list(shares)
+
+
 @pytest.mark.parametrize(
     ("amount_stroops", "number"),
     [
@@ -97,16 +175,12 @@ def test_a_deployment_in_the_words_of_the_api() -> None:
     ],
 )
 def test_amounts_are_exact_json_numbers(amount_stroops: int, number: str) -> None:
-    from dataclasses import replace
-
     request = escrow_request(replace(FUND, amount_stroops=amount_stroops), NETWORK.usdc_issuer)
     assert f'"amount":{number}}}' in exact_json.encode(request.body)
 
 
 @pytest.mark.parametrize(("bps", "percent"), [(0, "0"), (1, "0.01"), (50, "0.5"), (100, "1"), (1_000, "10"), (9_900, "99")])
 def test_the_fee_is_told_in_percent(bps: int, percent: str) -> None:
-    from dataclasses import replace
-
     request = escrow_request(replace(DEPLOY, terms=replace(DEPLOY.terms, platform_fee_bps=bps)), NETWORK.usdc_issuer)
     assert f'"platformFee":{percent},' in exact_json.encode(request.body)
 

@@ -36,7 +36,7 @@ def _entry(value: xdr.SCVal) -> str:
     return xdr.LedgerEntryData(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
 
 
-async def held(answer: Any, contract: str = ESCROW) -> dict[str, int]:
+async def held(answer: Any, contract: str = ESCROW, since_ledger: int = 0) -> dict[str, int]:
     """What the client makes of an answer; KEY in it stands for the key it asks for."""
     async with HorizonServer().running() as server, httpx.AsyncClient() as client:
         rpc = ContractRpc(f"{server.url}/rpc", NETWORK, client)
@@ -47,7 +47,7 @@ async def held(answer: Any, contract: str = ESCROW) -> dict[str, int]:
                 "KEY", base64.b64encode(balance_key(NETWORK, ESCROW)).decode()
             )
             server.put("/rpc", Answer(200, written.encode()))
-        return await rpc.usdc_of([contract])
+        return {contract: await rpc.held_by_contract(contract, since_ledger)}
 
 
 async def test_a_balance_in_stroops() -> None:
@@ -56,6 +56,19 @@ async def test_a_balance_in_stroops() -> None:
 
 async def test_a_contract_without_an_entry_holds_nothing() -> None:
     assert await held({"result": {"entries": [], "latestLedger": 7}}) == {ESCROW: 0}
+
+
+@pytest.mark.parametrize("ledger", [7, 8, 10**9])
+async def test_a_server_that_has_seen_the_ledger_is_believed(ledger: int) -> None:
+    answer = {"result": {"entries": [{"key": "KEY", "xdr": balance(123)}], "latestLedger": ledger}}
+    assert await held(answer, since_ledger=7) == {ESCROW: 123}
+
+
+@pytest.mark.parametrize("behind", [{"latestLedger": 6}, {"latestLedger": "9"}, {"latestLedger": None}, {}])
+async def test_a_server_that_is_behind_says_nothing(behind: dict[str, Any]) -> None:
+    """What we have paid out since would still be there."""
+    with pytest.raises(HorizonUnavailable):
+        await held({"result": {"entries": [{"key": "KEY", "xdr": balance(123)}], **behind}}, since_ledger=7)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from stellar_sdk import xdr
+from stellar_sdk import scval, xdr
 
 from offerhub.stellar.failure import ContractError, Trace, read_failure
 from offerhub.stellar.horizon_records import AccountRecord, LedgerRecord, Lookup, Observation, TransactionRecord
@@ -119,6 +119,31 @@ def test_the_contract_s_error_is_named_from_the_diagnostic_events() -> None:
 def test_an_error_of_the_token_is_not_taken_for_the_escrow_s() -> None:
     trace = Trace((event(NETWORK.usdc_contract, 10).to_xdr(), event(ESCROW, 10).to_xdr()), NETWORK.usdc_contract)
     assert read_failure(FAILED, trace).contract_error == ContractError(10, "BalanceError")
+
+
+@pytest.mark.parametrize(
+    ("number", "probably"), [(24, "MilestoneAlreadyInDispute"), (15, "EscrowPropertiesMismatch"), (51, None), (0, None)]
+)
+def test_a_number_of_the_multi_release_contract_is_only_a_hint(number: int, probably: str | None) -> None:
+    """Its builds number their errors differently; 24 is EscrowAlreadyResolved in the single-release contract."""
+    failure = read_failure(FAILED, Trace((event(ESCROW, number).to_xdr(),), NETWORK.usdc_contract, is_multi_release=True))
+    assert failure.contract_error == ContractError(number, None, probably)
+    assert ("newest build" in failure.sentence) is (probably is not None)
+    assert "unknown error" in failure.sentence
+
+
+def test_the_host_s_own_words_name_an_error_whatever_its_number() -> None:
+    spelled_out = event(ESCROW, 3)
+    spelled_out.event.body.v0.data = scval.to_string("MilestoneNotInDispute")  # type: ignore[union-attr]
+    trace = Trace((spelled_out.to_xdr(),), NETWORK.usdc_contract, is_multi_release=True)
+    assert read_failure(FAILED, trace).sentence == "The contract refused: MilestoneNotInDispute (#3)."
+    spelled_out.event.body.v0.data = scval.to_string("escalating error to VM trap")  # type: ignore[union-attr]
+    assert read_failure(FAILED, Trace((spelled_out.to_xdr(),))).contract_error == ContractError(3, "EscrowNotFound")
+
+
+def test_an_error_of_the_token_keeps_its_name_in_a_multi_release_call() -> None:
+    trace = Trace((event(NETWORK.usdc_contract, 13).to_xdr(),), NETWORK.usdc_contract, is_multi_release=True)
+    assert read_failure(FAILED, trace).contract_error == ContractError(13, "TrustlineMissingError")
 
 
 def test_the_meta_is_read_where_horizon_gives_it() -> None:

@@ -16,6 +16,9 @@ from offerhub.domain.intents import EscrowTerms, FundEscrow
 from offerhub.stellar.escrow_struct import Spelling, escrow_struct
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.read_back import check_contract
+from sandbox.contracts.escrow_record import escrow_value
+from sandbox.contracts.multi_release_record import MilestoneFlags, MultiReleaseEscrow, multi_release_value
+from tests.unit.stellar import offered
 
 ACCOUNTS = [Keypair.random().public_key for _ in range(7)]
 CODE = "ab" * 32
@@ -89,6 +92,53 @@ def test_other_code_no_escrow_or_another_entry_is_refused() -> None:
     assert refused(entry(stored(), code="cd" * 32)) == "contract.wasm_hash"
     assert refused(entry(stored(), key="Other")) == "contract.escrow"
     assert refused("AAAA") == "contract"
+
+
+def multi(escrow: MultiReleaseEscrow, code: str = offered.NETWORK.multi_release_wasm_hash) -> str:
+    """Encoded by the sandbox, which read the reference for itself."""
+    return entry(multi_release_value(escrow), code=code)
+
+
+HONEST = offered.multi_escrow(offered.MULTI_TERMS)
+FIRST, SECOND = HONEST.milestones
+
+
+def test_a_multi_release_contract_passes_by_its_own_code_and_fields() -> None:
+    check_contract(offered.NETWORK, offered.MULTI_FUND, multi(HONEST))
+
+
+@pytest.mark.parametrize(
+    ("escrow", "field"),
+    [
+        (replace(HONEST, milestones=(replace(FIRST, amount_stroops=1), SECOND)), "escrow.milestones[0].amount"),
+        (replace(HONEST, milestones=(FIRST, replace(SECOND, receiver=offered.STRANGER))), "escrow.milestones[1].receiver"),
+        (replace(HONEST, milestones=(replace(FIRST, description="other"), SECOND)), "escrow.milestones[0].description"),
+        (replace(HONEST, milestones=(replace(FIRST, status="completed"), SECOND)), "escrow.milestones[0].status"),
+        (replace(HONEST, milestones=(replace(FIRST, flags=MilestoneFlags(approved=True)), SECOND)), "escrow.milestones[0].flags.approved"),
+        (replace(HONEST, milestones=(FIRST, replace(SECOND, flags=MilestoneFlags(released=True)))), "escrow.milestones[1].flags.released"),
+        (replace(HONEST, milestones=(SECOND, FIRST)), "escrow.milestones[0].amount"),
+        (replace(HONEST, milestones=(FIRST,)), "escrow.milestones"),
+        (replace(HONEST, platform_fee_bps=501), "escrow.platform_fee"),
+        (replace(HONEST, roles=replace(HONEST.roles, dispute_resolver=offered.SELLER)), "escrow.roles.dispute_resolver"),
+        (replace(HONEST, trustline=offered.contract("token")), "escrow.trustline.address"),
+    ],
+)
+def test_a_multi_release_contract_that_differs_is_refused_by_the_name(escrow: MultiReleaseEscrow, field: str) -> None:
+    with pytest.raises(IntentMismatchError) as mismatch:
+        check_contract(offered.NETWORK, offered.MULTI_FUND, multi(escrow))
+    assert mismatch.value.field == f"contract.{field}"
+
+
+def test_one_contract_is_not_the_other() -> None:
+    single = entry(escrow_value(offered.escrow(offered.TERMS)), code=offered.NETWORK.escrow_wasm_hash)
+    check_contract(offered.NETWORK, offered.FUND, single)
+    for intent, entry_xdr in ((offered.FUND, multi(HONEST)), (offered.MULTI_FUND, single)):
+        with pytest.raises(IntentMismatchError) as mismatch:
+            check_contract(offered.NETWORK, intent, entry_xdr)
+        assert mismatch.value.field == "contract.wasm_hash"
+    with pytest.raises(IntentMismatchError) as mismatch:
+        check_contract(offered.NETWORK, offered.FUND, multi(HONEST, offered.NETWORK.escrow_wasm_hash))
+    assert mismatch.value.field == "contract.escrow"
 
 
 @given(st.binary(max_size=400))
