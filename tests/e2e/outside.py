@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
+from stellar_sdk import Address, Asset, Keypair, Server, TransactionBuilder, scval, xdr
 
 from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, request_withdrawal
 from offerhub.domain.money import format_amount
@@ -15,6 +15,7 @@ from offerhub.domain.withdrawals import AddressKind, Destination, Memo
 from offerhub.storage import withdrawals
 from offerhub.storage.users import UserRecord
 from offerhub.storage.withdrawals import WithdrawalRecord
+from sandbox.ledger.footprint import holding_key, instance_key
 from tests.e2e.rig import Rig, acting
 from tests.services import SandboxServer
 
@@ -57,6 +58,10 @@ class OutsideAccount:
         records = answer.raise_for_status().json()["_embedded"]["records"]
         return [record for record in records if record.get("asset_code") == "USDC" and record["to"] == self.address]
 
+    async def pay_into_contract(self, contract_id: str, amount_stroops: int) -> None:
+        """A call of the asset's own contract: nobody can keep a stranger from making a present."""
+        await self._submit(lambda builder: _transfer(builder, self, contract_id, amount_stroops))
+
     async def _submit(self, add: Any) -> None:
         horizon = Server(self.sandbox.url)
         source = await asyncio.to_thread(horizon.load_account, self.address)
@@ -65,6 +70,24 @@ class OutsideAccount:
         envelope = add(builder).add_time_bounds(0, 0).build()
         envelope.sign(self.keypair)
         await asyncio.to_thread(horizon.submit_transaction, envelope)
+
+
+def _transfer(builder: TransactionBuilder, sender: OutsideAccount, contract_id: str, amount_stroops: int) -> TransactionBuilder:
+    environment = sender.sandbox.environment
+    issuer, passphrase = environment["USDC_ISSUER"], environment["NETWORK_PASSPHRASE"]
+    token = Asset("USDC", issuer).contract_id(passphrase)
+    arguments = [scval.to_address(sender.address), scval.to_address(contract_id), scval.to_int128(amount_stroops)]
+    call = xdr.InvokeContractArgs(Address(token).to_xdr_sc_address(), xdr.SCSymbol(b"transfer"), arguments)
+    kind = xdr.SorobanAuthorizedFunctionType.SOROBAN_AUTHORIZED_FUNCTION_TYPE_CONTRACT_FN
+    invocation = xdr.SorobanAuthorizedInvocation(xdr.SorobanAuthorizedFunction(kind, contract_fn=call), [])
+    credentials = xdr.SorobanCredentials(xdr.SorobanCredentialsType.SOROBAN_CREDENTIALS_SOURCE_ACCOUNT)
+    touched = [holding_key(f"USDC:{issuer}", holder, passphrase) for holder in (sender.address, contract_id)]
+    resources = xdr.SorobanResources(
+        xdr.LedgerFootprint([instance_key(token)], touched), xdr.Uint32(1_000_000), xdr.Uint32(1_000), xdr.Uint32(1_000)
+    )
+    builder.set_soroban_data(xdr.SorobanTransactionData(xdr.SorobanTransactionDataExt(0), resources, xdr.Int64(50_000)))
+    entry = xdr.SorobanAuthorizationEntry(credentials, invocation)
+    return builder.append_invoke_contract_function_op(token, "transfer", arguments, [entry])
 
 
 async def accept_withdrawal(rig: Rig, user: UserRecord, address: str, amount_stroops: int, memo: Memo | None = None) -> AcceptedWithdrawal:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import psycopg
@@ -25,6 +25,7 @@ from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
 from temporalio.client import Client
 
 from devstack.choices import CHECKOUT
+from offerhub.commands.dispute_facts import AcceptedDispute
 from offerhub.commands.escrow_creation import request_escrow
 from offerhub.commands.escrow_funding import request_funding
 from offerhub.commands.order_facts import Accepted
@@ -42,7 +43,7 @@ from offerhub.storage import ledger as books
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
-from offerhub.storage.unit_of_work import Database
+from offerhub.storage.unit_of_work import Database, Transaction
 from offerhub.storage.users import UserRecord
 from offerhub.stream.nudges import Nudges
 from tests.services import SandboxServer
@@ -50,6 +51,9 @@ from tests.services import SandboxServer
 READY_S = 30.0
 OPERATION_S = 30.0
 POLL_S = 0.05
+FEE_BPS = 250
+Answer = TypeVar("Answer")
+AcceptedCommand = Accepted | AcceptedWithdrawal | AcceptedDispute
 
 
 def acting() -> Context:
@@ -157,14 +161,19 @@ class Rig:
 
         await self.until(credited)
 
+    async def commit(self, command: Callable[[Transaction], Awaitable[Answer]]) -> Answer:
+        """As the API does: one command, one transaction."""
+        async with self.database.transaction(acting()) as transaction:
+            return await command(transaction)
+
     async def order(self, buyer: UserRecord, seller: UserRecord, amount_stroops: int, milestones: int = 1) -> OrderRecord:
         """An order with the buyer's money reserved."""
         wishes = tuple(MilestoneWish(f"m{number}", f"Milestone {number}") for number in range(1, milestones + 1))
-        request = CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "Logo design", milestones=wishes)
-        async with self.database.transaction(acting()) as transaction:
-            order = await create_order(transaction, request, Terms(platform_fee_bps=250))
-        async with self.database.transaction(acting()) as transaction:
-            return await reserve_order(transaction, order.id)
+        return await self.reserved(CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "Logo design", milestones=wishes))
+
+    async def reserved(self, request: CreateOrder, terms: Terms = Terms(platform_fee_bps=FEE_BPS)) -> OrderRecord:  # noqa: B008 - frozen
+        order = await self.commit(lambda transaction: create_order(transaction, request, terms))
+        return await self.commit(lambda transaction: reserve_order(transaction, order.id))
 
     async def accept_escrow(self, order_id: str) -> Accepted:
         async with self.database.transaction(acting()) as transaction:
@@ -178,7 +187,7 @@ class Rig:
         async with self.database.transaction(acting()) as transaction:
             return await request_release(transaction, order_id, None, None)
 
-    async def finished(self, accepted: Accepted | AcceptedWithdrawal, timeout_s: float = OPERATION_S) -> OperationRecord:
+    async def finished(self, accepted: AcceptedCommand, timeout_s: float = OPERATION_S) -> OperationRecord:
         async def done() -> OperationRecord | None:
             operation = await self.operation(accepted.operation.id)
             return operation if operation.status in ("SUCCEEDED", "FAILED") else None
@@ -186,7 +195,7 @@ class Rig:
         found: OperationRecord = await self.until(done, timeout_s)
         return found
 
-    async def succeeded(self, accepted: Accepted | AcceptedWithdrawal, timeout_s: float = OPERATION_S) -> OperationRecord:
+    async def succeeded(self, accepted: AcceptedCommand, timeout_s: float = OPERATION_S) -> OperationRecord:
         operation = await self.finished(accepted, timeout_s)
         assert operation.status == "SUCCEEDED", operation.error
         return operation
@@ -200,6 +209,22 @@ class Rig:
             found = await operations.get(reader, operation_id)
         assert found is not None
         return found
+
+    async def closed(self, order_id: str, final_status: str) -> OrderRecord:
+        """The order, once it is closed and nothing runs for it any more."""
+
+        async def done() -> OrderRecord | None:
+            order = await self.read_order(order_id)
+            return order if order.state == "CLOSED" and order.operation is None else None
+
+        found: OrderRecord = await self.until(done)
+        assert found.final_status == final_status
+        return found
+
+    async def advance_clock(self, seconds: int) -> None:
+        """The sandbox's, for good."""
+        async with httpx.AsyncClient() as client:
+            (await client.post(f"{self.sandbox.url}/control/clock/advance", json={"seconds": seconds})).raise_for_status()
 
     async def read_order(self, order_id: str) -> OrderRecord:
         async with self.database.reading() as reader:
