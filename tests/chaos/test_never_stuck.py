@@ -80,6 +80,7 @@ async def test_trustless_work_refusing_every_third_request_only_costs_time(attac
 
 
 @pytest.mark.endurance
+@pytest.mark.timeout(600)
 async def test_hundred_orders_at_once_over_eight_signers(install: Install) -> None:
     installation = install()
     installation.settings.update({"PLATFORM_SIGNERS": "8", "WALLET_STOCK": "38"})
@@ -89,8 +90,8 @@ async def test_hundred_orders_at_once_over_eight_signers(install: Install) -> No
         orders = [await installation.order(buyer, seller, AMOUNT) for buyer, seller in pairs for _ in range(10)]
         accepting = (installation.accept_escrow, installation.accept_funding, installation.accept_release)
         for accept in accepting:
-            accepted = await together(accept(order.id) for order in orders)
-            await together(installation.succeeded(one) for one in accepted)
+            for accepted in await together(accept(order.id) for order in orders):
+                await installation.succeeded(accepted)
         await _assert_one_envelope_each(installation)
         deploys = Counter(row["source"] for row in await installation.rows(SIGNED) if row["intent_id"].endswith("/deploy"))
         assert len(deploys) == 8
