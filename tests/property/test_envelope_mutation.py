@@ -12,9 +12,26 @@ from hypothesis import strategies as st
 from stellar_sdk import xdr
 
 from offerhub.domain.errors import IntentMismatchError
-from offerhub.domain.intents import EscrowIntent
+from offerhub.domain.intents import EscrowIntent, ResolveEscrow, WithdrawRemaining
 from offerhub.stellar.verify import verify_envelope
-from tests.unit.stellar.offered import BOUNDS, DEPLOY, FUND, INTENTS, NETWORK, TERMS, offer, verify
+from tests.unit.stellar.offered import (
+    BOUNDS,
+    DEPLOY,
+    FUND,
+    INTENTS,
+    MULTI_DEPLOY,
+    MULTI_FUND,
+    MULTI_RESOLVE,
+    MULTI_TERMS,
+    NETWORK,
+    RESOLVE,
+    STRANGER,
+    TERMS,
+    WITHDRAW,
+    account,
+    offer,
+    verify,
+)
 
 ORIGINALS = {intent: base64.b64decode(offer(intent).envelope_xdr) for intent in INTENTS}
 # Offsets in an envelope: type and source account come first, then fee, sequence and time bounds.
@@ -22,7 +39,7 @@ SOURCE_ENDS = 40
 TIME_ENDS = SOURCE_ENDS + 4 + 8 + 20
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(intent=st.sampled_from(INTENTS), data=st.data())
 def test_changed_bytes_are_refused_or_change_nothing_that_matters(intent: EscrowIntent, data: st.DataObject) -> None:
     original = ORIGINALS[intent]
@@ -98,6 +115,47 @@ def test_any_terms_are_accepted_as_written_and_refused_with_one_field_changed(
             with pytest.raises(IntentMismatchError) as refusal:
                 verify(bent, envelope_xdr)
             assert refusal.value.field.startswith(("init_args[0].", "expected_escrow."))
+
+
+AMOUNTS = st.integers(1, 2**63 - 1)
+PAYEES = st.lists(st.sampled_from([account(f"payee {number}") for number in range(8)]), min_size=1, max_size=5, unique=True)
+SHARING = (RESOLVE, MULTI_RESOLVE, WITHDRAW)
+
+
+@settings(max_examples=120, deadline=None)
+@given(kind=st.sampled_from(SHARING), payees=PAYEES, data=st.data())
+def test_any_shares_are_accepted_as_written_and_refused_with_one_changed(
+    kind: ResolveEscrow | WithdrawRemaining, payees: list[str], data: st.DataObject
+) -> None:
+    """In whatever order we name them; the envelope has one order."""
+    shares = [(payee, data.draw(AMOUNTS)) for payee in payees]
+    intent, shuffled = replace(kind, shares=tuple(shares)), replace(kind, shares=tuple(data.draw(st.permutations(shares))))
+    envelope_xdr = offer(intent).envelope_xdr
+    assert verify(shuffled, envelope_xdr).envelope_xdr == envelope_xdr
+    place = data.draw(st.integers(0, len(shares) - 1))
+    payee, amount = shares[place]
+    other = data.draw(st.sampled_from([(payee, amount + 1), (payee, amount - 1), (STRANGER, amount)]))
+    for bent in ([*shares[:place], other, *shares[place + 1 :]], [*shares, (STRANGER, 1)], [*shares[:place], *shares[place + 1 :]]):
+        with pytest.raises(IntentMismatchError) as refusal:
+            verify(replace(kind, shares=tuple(bent)), envelope_xdr)
+        assert refusal.value.field.startswith("distributions")
+
+
+@settings(max_examples=80, deadline=None)
+@given(amounts=st.lists(AMOUNTS, min_size=1, max_size=5), titles=st.lists(WORDS, min_size=5, max_size=5), data=st.data())
+def test_any_milestone_amounts_are_accepted_as_written_and_refused_with_one_changed(
+    amounts: list[int], titles: list[str], data: st.DataObject
+) -> None:
+    terms = replace(MULTI_TERMS, milestones=tuple(titles[: len(amounts)]), milestone_amounts=tuple(amounts))
+    place = data.draw(st.integers(0, len(amounts) - 1))
+    changed = data.draw(AMOUNTS.filter(lambda amount: amount != amounts[place]))
+    other = replace(terms, milestone_amounts=(*amounts[:place], changed, *amounts[place + 1 :]))
+    for intent, where in ((MULTI_DEPLOY, "init_args[0]"), (MULTI_FUND, "expected_escrow")):
+        envelope_xdr = offer(replace(intent, terms=terms)).envelope_xdr
+        assert verify(replace(intent, terms=terms), envelope_xdr).envelope_xdr == envelope_xdr
+        with pytest.raises(IntentMismatchError) as refusal:
+            verify(replace(intent, terms=other), envelope_xdr)
+        assert refusal.value.field == f"{where}.milestones[{place}].amount"
 
 
 @settings(max_examples=100, deadline=None)
