@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Annotated, cast
+from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 from redis.asyncio import Redis
@@ -25,8 +26,10 @@ from offerhub.stream.webhook_secrets import WebhookSecrets
 
 DEFAULT_WAIT_S = 25
 MAX_WAIT_S = 55
+NOTHING_TO_QUOTE = "this request moves no money; it cannot be tried without being done"
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,255}")
-_DRY_RUN = "dryRun=true"
+_DRY_RUN = {"dryRun", "dry_run"}
+_BOOLEANS = {"true": True, "false": False}
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,6})\"?")
 
 
@@ -76,15 +79,14 @@ class Call:
 
 
 def describe(request: Request, services: Services, caller: Caller, body: bytes, *, moves_money: bool) -> Call:
-    """Raises ``VALIDATION_ERROR`` for an ``Idempotency-Key`` that is not 1-255 visible ASCII characters."""
+    """Raises ``VALIDATION_ERROR`` for an ``Idempotency-Key`` that is not 1-255 visible ASCII characters, and for a query that a change
+    does not know: whoever misspells ``dryRun`` must not move money by it.
+    """
     key = request.headers.get("idempotency-key")
     if key is not None and not _VISIBLE_ASCII.fullmatch(key):
         raise problems.invalid([("Idempotency-Key", "1 to 255 visible ASCII characters")])
     query = request.scope["query_string"].decode("latin-1")
     path = request.scope["path"]
-    dry_run = _DRY_RUN in query
-    if dry_run and not moves_money and request.method != "GET":
-        raise problems.invalid([("dryRun", "this request moves no money; it cannot be tried without being done")])
     return Call(
         services=services,
         caller=caller,
@@ -95,8 +97,20 @@ def describe(request: Request, services: Services, caller: Caller, body: bytes, 
         idempotency_key=key,
         wait_s=wait_of(request.headers.get("prefer", "")),
         moves_money=moves_money,
-        dry_run=dry_run,
+        dry_run=request.method != "GET" and _is_dry_run(query),
     )
+
+
+def _is_dry_run(query: str) -> bool:
+    """``dryRun`` is all that the query of a change may hold."""
+    wanted = False
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in _DRY_RUN:
+            raise problems.invalid([(name[:64], "is no parameter of this request")])
+        if value not in _BOOLEANS:
+            raise problems.invalid([(name, "true or false")])
+        wanted = wanted or _BOOLEANS[value]
+    return wanted
 
 
 def wait_of(prefer: str) -> int:

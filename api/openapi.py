@@ -40,7 +40,8 @@ _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_E
 class Documented:
     """``also`` are further statuses of the same shape (202 for operations), ``errors`` the codes of this route alone.
 
-    ``media`` are the media types of the answer besides JSON: ``text/event-stream``, ``text/csv``. ``quotes``: it answers ``?dryRun=true``.
+    ``media`` are the media types of the answer besides JSON: ``text/event-stream``, ``text/csv``. ``quotes``: it answers ``?dryRun=true``,
+    which goes without saying for what moves money.
     """
 
     summary: str
@@ -118,7 +119,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     for path in document["paths"].values():
         for method, operation in path.items():
             names = ["RequestId"] if method == "get" else ["RequestId", "IdempotencyKey"]
-            names += ["DryRun"] if operation.get("x-moves-money") else []
+            names += ["DryRun"] if operation.get("x-quotes") else []
             names += ["Prefer"] if "202" in operation["responses"] else []
             operation.setdefault("parameters", []).extend({"$ref": f"#/components/parameters/{name}"} for name in names)
             # FastAPI's own validation answer; ours is VALIDATION_ERROR with 400.

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import idempotency, present, timeline
+from api import idempotency, present, problems, timeline
 from api.answers import API_PREFIX, Answer, ok, page, success
 from api.auth import Scope
-from api.call import Call, CurrentCall
+from api.call import NOTHING_TO_QUOTE, Call, CurrentCall
 from api.following import Command, rehearse, run_operation
 from api.openapi import Documented, operation_route
 from api.routing import Routes
@@ -33,15 +33,11 @@ from offerhub.storage.unit_of_work import Transaction
 routes = Routes("Orders")
 _C = ErrorCode
 _MISSING = (_C.ORDER_NOT_FOUND,)
-_CREATE = operation_route(
-    "Create an order",
-    OrderMaybeWithOperation,
-    201,
-    (
-        *(_C.INVALID_AMOUNT_FORMAT, _C.INVALID_CURRENCY, _C.USER_NOT_FOUND, _C.USER_SUSPENDED),
-        *(_C.INSUFFICIENT_FUNDS, _C.WALLET_NOT_READY, _C.LIMIT_EXCEEDED, _C.MAINTENANCE),
-    ),
+_CREATE_ERRORS = (
+    *(_C.INVALID_AMOUNT_FORMAT, _C.INVALID_CURRENCY, _C.USER_NOT_FOUND, _C.USER_SUSPENDED),
+    *(_C.INSUFFICIENT_FUNDS, _C.WALLET_NOT_READY, _C.LIMIT_EXCEEDED, _C.MAINTENANCE),
 )
+_CREATE = replace(operation_route("Create an order", OrderMaybeWithOperation, 201, _CREATE_ERRORS), quotes=True)
 _RESERVE_ERRORS = (*_MISSING, _C.FUNDS_ALREADY_RESERVED, _C.INVALID_STATE, _C.INSUFFICIENT_FUNDS)
 _RESERVE = Documented("Reserve the buyer's money", One[Order], errors=_RESERVE_ERRORS)
 
@@ -64,9 +60,16 @@ async def create_order(call: CurrentCall, body: CreateOrderBody) -> Response:
     async def check_out(transaction: Transaction) -> Accepted:
         return await request_checkout(transaction, (await create(transaction)).id)
 
+    async def judge(transaction: Transaction) -> Quote:
+        return quote_reservation(await reserving.reserve(transaction, await create(transaction)))
+
+    if call.dry_run and body.checkout is None:
+        raise problems.invalid([("dryRun", NOTHING_TO_QUOTE)])
     asked = replace(call, moves_money=body.checkout is not None)
     if body.checkout == "fund":
         return (await run_operation(asked, Command(check_out, 201))).response()
+    if call.dry_run:
+        return (await rehearse(call, judge)).response()
     return (await idempotency.run(asked, work, idempotency.WEEK)).response()
 
 

@@ -32,7 +32,7 @@ routes = Routes("Resolution")
 _C = ErrorCode
 _MISSING = (_C.ORDER_NOT_FOUND, _C.MILESTONE_NOT_FOUND)
 _RELEASE = operation_route("Release to the seller", OrderWithOperation, 200, (_C.ORDER_NOT_FOUND, _C.INVALID_STATE))
-_REFUND = operation_route("Refund the buyer", OrderWithOperation, 200, (*_MISSING, _C.INVALID_STATE))
+_REFUND = operation_route("Refund the buyer", OrderWithOperation, 200, (*_MISSING, _C.INVALID_STATE, _C.DISPUTE_ALREADY_OPEN))
 _DISPUTE = operation_route("Open a dispute", DisputeWithOperation, 201, (*_MISSING, _C.INVALID_STATE, _C.DISPUTE_ALREADY_OPEN))
 _EXTEND = Documented("Put the automatic release off", One[Order], errors=(_C.ORDER_NOT_FOUND, _C.INVALID_STATE, _C.LIMIT_EXCEEDED))
 

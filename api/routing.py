@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from api import problems, strict_json
 from api.answers import API_PREFIX
 from api.auth import ANONYMOUS, Caller, Scope, Tokens
-from api.call import Services, describe
+from api.call import NOTHING_TO_QUOTE, Services, describe
 from api.openapi import Documented, responses
 from api.rate_limit import Limit
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -23,6 +23,7 @@ SCOPE_KEY = "x-required-scope"
 TOKENS_KEY = "x-tokens"
 LIMIT_KEY = "x-rate-limit"
 MONEY_KEY = "x-moves-money"
+QUOTES_KEY = "x-quotes"
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 Handler = TypeVar("Handler", bound=Endpoint)
 
@@ -32,13 +33,14 @@ class Gate:
     """What a request passes before its handler sees it.
 
     ``limit`` is None for what is never refused for being too much. ``moves_money``: it begins a movement of money, which is refused with
-    ``MAINTENANCE`` while the instance is drained.
+    ``MAINTENANCE`` while the instance is drained. ``quotes``: it answers ``?dryRun=true``, as everything does that moves money.
     """
 
     scope: Scope
     limit: Limit | None = Limit.KEY
     tokens: Tokens = Tokens.UNBOUND
     moves_money: bool = False
+    quotes: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Routes:
     ) -> Callable[[Handler], Handler]:
         if moves_money:
             documented = replace(documented, errors=(*documented.errors, ErrorCode.MAINTENANCE), quotes=True)
-        return self._declare("POST", path, Gate(scope, tokens=tokens, moves_money=moves_money), documented)
+        return self._declare("POST", path, Gate(scope, tokens=tokens, moves_money=moves_money, quotes=documented.quotes), documented)
 
     def patch(self, path: str, scope: Scope, documented: Documented) -> Callable[[Handler], Handler]:
         return self._declare("PATCH", path, Gate(scope), documented)
@@ -137,7 +139,10 @@ async def _admit(request: Request, gate: Gate) -> None:
         if body.strip():
             # Where Starlette keeps a parsed body: FastAPI finds it there instead of parsing again.
             request._json = strict_json.read(body, request.headers.get("content-type"))  # noqa: SLF001
-    request.scope["call"] = describe(request, services, caller, body, moves_money=gate.moves_money)
+    call = describe(request, services, caller, body, moves_money=gate.moves_money)
+    if call.dry_run and not gate.quotes:
+        raise problems.invalid([("dryRun", NOTHING_TO_QUOTE)])
+    request.scope["call"] = call
 
 
 async def _caller(request: Request, services: Services, gate: Gate) -> Caller:
@@ -177,13 +182,19 @@ def _extra(gate: Gate) -> dict[str, Any]:
     """The gate as the document shows it, and as ``_gate`` reads it back."""
     security: Sequence[dict[str, list[str]]] = () if gate.scope is Scope.PUBLIC else ({"bearer": []}, {"apiKey": []})
     limit = gate.limit.value if gate.limit else None
-    shown = {SCOPE_KEY: gate.scope.value, LIMIT_KEY: limit, TOKENS_KEY: gate.tokens.value, MONEY_KEY: gate.moves_money}
+    shown = {
+        SCOPE_KEY: gate.scope.value,
+        LIMIT_KEY: limit,
+        TOKENS_KEY: gate.tokens.value,
+        MONEY_KEY: gate.moves_money,
+        QUOTES_KEY: gate.quotes,
+    }
     return {**shown, "security": list(security)}
 
 
 def _gate(extra: dict[str, Any]) -> Gate:
     limit = Limit(extra[LIMIT_KEY]) if extra[LIMIT_KEY] else None
-    return Gate(Scope(extra[SCOPE_KEY]), limit, Tokens(extra[TOKENS_KEY]), extra[MONEY_KEY])
+    return Gate(Scope(extra[SCOPE_KEY]), limit, Tokens(extra[TOKENS_KEY]), extra[MONEY_KEY], extra[QUOTES_KEY])
 
 
 def _camel(name: str) -> str:

@@ -90,6 +90,14 @@ async def lock_dispute(transaction: Transaction, dispute_id: str) -> tuple[Order
     return order, dispute
 
 
+async def require_undisputed(transaction: Transaction, order: OrderRecord) -> None:
+    """One dispute of an order is open at a time, on per-milestone orders too: raises ``DISPUTE_ALREADY_OPEN``."""
+    known = await disputes.lock_open(transaction, order.id)
+    if known is not None:
+        details = {"orderId": order.id, "disputeId": known.id}
+        raise DomainError(ErrorCode.DISPUTE_ALREADY_OPEN, "The order has an open dispute already.", details)
+
+
 async def dispute_of(transaction: Transaction, operation: OperationRecord) -> DisputeRecord:
     """The dispute an operation is about, locked; its order is locked already."""
     dispute = await disputes.lock(transaction, str(operation.subject.dispute_id))

@@ -19,9 +19,9 @@ from offerhub.commands.dispute_facts import (
     lock_dispute,
     move_dispute,
     new_dispute,
+    require_undisputed,
 )
 from offerhub.commands.order_facts import accept, disputed_part, gross_of, lock_order, move_order, require_idle, tell_dispute_workflow
-from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.messages import DisputeView, Refusal
 from offerhub.domain.plans import OperationKind, Party, Subject
 from offerhub.domain.states import SETTLED_MILESTONES, DisputeState, MilestoneState, OrderState, invalid_state, require_order_state
@@ -52,10 +52,7 @@ async def open_dispute(transaction: Transaction, wanted: OpenDispute, deadlines:
     On a per-milestone order the milestone is disputed and the order stays in progress.
     """
     order = await lock_order(transaction, wanted.order_id)
-    known = await disputes.lock_open(transaction, order.id)
-    if known is not None:
-        details = {"orderId": order.id, "disputeId": known.id}
-        raise DomainError(ErrorCode.DISPUTE_ALREADY_OPEN, "The order has an open dispute already.", details)
+    await require_undisputed(transaction, order)
     index = disputed_part(order, wanted.milestone_ref)
     require_order_state(order.state, OrderState.IN_PROGRESS)
     require_idle(order)

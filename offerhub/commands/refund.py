@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.dispute_facts import open_frozen_dispute
+from offerhub.commands.dispute_facts import open_frozen_dispute, require_undisputed
 from offerhub.commands.order_facts import (
     Accepted,
     accept,
@@ -25,6 +25,7 @@ from offerhub.domain.messages import Movement, Refusal
 from offerhub.domain.plans import Action, OperationKind, Subject
 from offerhub.domain.states import AttemptState, EscrowState, FinalStatus, MilestoneState, OrderState, invalid_state, require_order_state
 from offerhub.storage import attempts, operations, users, wallets
+from offerhub.storage import ledger as books
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
@@ -44,6 +45,8 @@ async def request_refund(transaction: Transaction, order_id: str, reason: str, m
         return Accepted(order, first)
     require_order_state(order.state, OrderState.IN_PROGRESS)
     require_idle(order)
+    # A refund is a dispute on the chain, and becomes one here when it is refused half-way.
+    await require_undisputed(transaction, order)
     if index is not None and order.milestones[index].state not in _REFUNDABLE:
         raise invalid_state("milestone", order.milestones[index].state, [state.value for state in _REFUNDABLE])
     moved = order
@@ -86,7 +89,10 @@ async def undo_refund(transaction: Transaction, order: OrderRecord, operation: O
 
 
 async def book_compensation(transaction: Transaction, order: OrderRecord, operation: OperationRecord, paid: AttemptRecord) -> OrderRecord:
-    """``platform:revenue → buyer``: raises ``LedgerMismatchError`` when the chain moved anything else."""
+    """``platform → buyer``: out of what the platform has earned, and beyond that out of what it has put into its wallet itself.
+
+    Raises ``LedgerMismatchError`` when the chain moved anything else.
+    """
     amount = operation.subject.buyer_stroops
     buyer = (await users.standings(transaction, (order.buyer_id,)))[order.buyer_id]
     platform = await wallets.platform_key(transaction, "PLATFORM")
@@ -94,8 +100,10 @@ async def book_compensation(transaction: Transaction, order: OrderRecord, operat
     found = [Movement(**movement) for movement in paid.movements or ()]
     if found != expected:
         raise LedgerMismatchError(f"the compensation should have moved {expected}, the chain moved {found}")
+    earned = (await books.lock_balances(transaction, (ledger.PLATFORM_REVENUE,)))[ledger.PLATFORM_REVENUE]
+    sources = (min(amount, earned), amount - min(amount, earned))
     change = BalanceChange("balance.credited", order.buyer_id, amount, "refund_compensation", order.id)
-    await book(transaction, ledger.compensate(operation.id, order.buyer_id, amount, paid.inner_hash), change)
+    await book(transaction, ledger.compensate(operation.id, order.buyer_id, sources, paid.inner_hash), change)
     await operations.finish(transaction, operation.id)
     return order
 

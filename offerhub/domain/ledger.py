@@ -104,9 +104,11 @@ def excess(operation_id: str, escrow_id: str, amount_stroops: int) -> Posting:
     return _move(_Subject(operation_id, "excess"), WORLD_STELLAR, in_escrow(escrow_id), amount_stroops)
 
 
-def compensate(operation_id: str, buyer_id: str, amount_stroops: int, transaction_hash: str) -> Posting:
-    """The platform makes the buyer whole after a refund, out of what it has earned."""
-    return _move(_Subject(operation_id, "compensation", transaction_hash), PLATFORM_REVENUE, available(buyer_id), amount_stroops)
+def compensate(operation_id: str, buyer_id: str, sources: tuple[int, int], transaction_hash: str) -> Posting:
+    """The platform makes the buyer whole after a refund: ``sources`` is what of it was earned, and what the platform adds of its own."""
+    earned, own = sources
+    parts = (Entry(PLATFORM_REVENUE, -earned), Entry(WORLD_STELLAR, -own), Entry(available(buyer_id), earned + own))
+    return Posting(operation_id, "compensation", tuple(part for part in parts if part.amount_stroops), transaction_hash)
 
 
 def withdraw(withdrawal_id: str, user_id: str, amount_stroops: int) -> Posting:
