@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from offerhub.commands.api_keys import hash_secret
 from offerhub.domain.context import Context
@@ -31,6 +32,8 @@ _REMEMBERED = 10_000
 _USE_NOTED_EVERY = timedelta(minutes=1)
 _NUDGE_WAIT_S = 60.0
 _PRESENTED = re.compile(r"ohk_(live|test|tok)_([0-9a-z]{1,40})_([0-9a-f]{64})", re.ASCII)
+
+Remembered = TypeVar("Remembered")
 
 
 class Scope(StrEnum):
@@ -100,54 +103,35 @@ class Caller:
 ANONYMOUS = Caller("anonymous", ())
 
 
-@dataclass(frozen=True)
-class _Credential:
-    """A key, or a token with its key."""
-
-    key: ApiKeyRecord
-    token: TokenRecord | None = None
-
-    def accepts(self, secret_hash: str) -> bool:
-        now = datetime.now(UTC)
-        ends = (self.key.expires_at, self.token.expires_at if self.token else None)
-        if self.key.revoked_at is not None or any(end is not None and end <= now for end in ends):
-            return False
-        right = [self.token.secret_hash if self.token else self.key.secret_hash]
-        previous, until = self.key.previous_secret_hash, self.key.previous_valid_until
-        if self.token is None and previous is not None and until is not None and until > now:
-            right.append(previous)
-        return any(hmac.compare_digest(secret_hash, each) for each in right)
-
-
 class Keyring:
-    """Recognises callers. A key's row is remembered for a second, so a revocation holds everywhere within one."""
+    """Recognises callers. A key's row is remembered for a second, so a revocation holds everywhere within one; tokens never change."""
 
     def __init__(self, database: Database, master_key: str, *, live: bool) -> None:
         self._database = database
         self._master_hash = hash_secret(master_key) if master_key else ""
         self._kinds = ("live" if live else "test", "tok")
-        self._seen: dict[str, tuple[float, _Credential]] = {}
+        self._keys: dict[str, tuple[float, ApiKeyRecord]] = {}
+        self._tokens: dict[str, TokenRecord] = {}
         self._changed_at = 0.0
         self._used: set[str] = set()
 
     async def recognise(self, headers: Mapping[str, str], address: str, *, strangers: bool = True) -> Caller:
         """Raises ``UNAUTHORIZED``, ``INVALID_API_KEY`` or ``IP_NOT_ALLOWED``; never says which part of a key is wrong.
 
-        Without ``strangers``, only keys that were valid here before are looked up, others are refused unread.
+        Without ``strangers``, only keys that were seen here before are looked up, others are refused unread.
         """
         presented = _presented(headers)
         if self._master_hash and hmac.compare_digest(hash_secret(presented), self._master_hash):
             return Caller(MASTER_ID, ("admin",))
         parts = _PRESENTED.fullmatch(presented)
-        credential = None
+        key, token = None, None
         if parts is not None and parts[1] in self._kinds:
-            credential_id = f"{'tok' if parts[1] == 'tok' else 'key'}_{parts[2]}"
-            if strangers or credential_id in self._seen:
-                credential = await self._credential(credential_id)
+            name = f"{'tok' if parts[1] == 'tok' else 'key'}_{parts[2]}"
+            if strangers or name in self._keys or name in self._tokens:
+                key, token = await self._find(name)
         secret_hash = hash_secret(parts[3] if parts else "")
-        if credential is None or not credential.accepts(secret_hash):
+        if key is None or not _accepts(key, token, secret_hash):
             raise DomainError(ErrorCode.INVALID_API_KEY, "The API key is not valid, has expired or was revoked.")
-        key, token = credential.key, credential.token
         _check_address(key, address)
         self._used.add(key.id)
         return Caller(key.id, tuple(token.scopes if token else key.scopes), key, token, secret_hash)
@@ -156,8 +140,8 @@ class Keyring:
         """For streams that outlive the look at their key."""
         if caller.key is None:
             return True
-        credential = await self._credential(caller.token.id if caller.token else caller.key.id)
-        return credential is not None and credential.accepts(caller.secret_hash)
+        key = await self._key(caller.key.id)
+        return key is not None and _accepts(key, caller.token, caller.secret_hash)
 
     def read_again(self) -> None:
         """Something was revoked or rotated: no row read before now is trusted."""
@@ -176,26 +160,50 @@ class Keyring:
             async with self._database.transaction(Context("system", "keyring")) as transaction:
                 await api_keys.mark_used(transaction, sorted(used), _USE_NOTED_EVERY)
 
-    async def _credential(self, credential_id: str) -> _Credential | None:
+    async def _find(self, name: str) -> tuple[ApiKeyRecord | None, TokenRecord | None]:
         """Only what exists is remembered, so wrong keys cost a look each and no memory."""
+        if not name.startswith("tok_"):
+            return await self._key(name), None
+        token = self._tokens.get(name)
+        if token is None:
+            async with self._database.reading() as transaction:
+                token = await api_tokens.get(transaction, name)
+            if token is None:
+                return None, None
+            _remember(self._tokens, name, token)
+        return await self._key(token.key_id), token
+
+    async def _key(self, key_id: str) -> ApiKeyRecord | None:
         now = time.monotonic()
-        read_at, credential = self._seen.get(credential_id, (0.0, None))
-        if credential is not None and now - read_at < _FRESH_S and read_at > self._changed_at:
-            return credential
+        read_at, key = self._keys.get(key_id, (0.0, None))
+        if key is not None and now - read_at < _FRESH_S and read_at > self._changed_at:
+            return key
         async with self._database.reading() as transaction:
-            if credential_id.startswith("tok_"):
-                found = await api_tokens.get(transaction, credential_id)
-                credential = _Credential(found[1], found[0]) if found else None
-            else:
-                key = await api_keys.get(transaction, credential_id)
-                credential = _Credential(key) if key else None
-        self._seen.pop(credential_id, None)
-        if credential is not None:
-            # The order of the dictionary is that of the last look: the first has been idle longest.
-            if len(self._seen) >= _REMEMBERED:
-                del self._seen[next(iter(self._seen))]
-            self._seen[credential_id] = (now, credential)
-        return credential
+            key = await api_keys.get(transaction, key_id)
+        if key is not None:
+            _remember(self._keys, key_id, (now, key))
+        return key
+
+
+def _accepts(key: ApiKeyRecord, token: TokenRecord | None, secret_hash: str) -> bool:
+    now = datetime.now(UTC)
+    ends = (key.expires_at, token.expires_at if token else None)
+    if key.revoked_at is not None or any(end is not None and end <= now for end in ends):
+        return False
+    overlaps = key.previous_valid_until is not None and key.previous_valid_until > now
+    if token is not None:
+        is_current = token.key_generation == key.generation or (overlaps and token.key_generation == key.generation - 1)
+        return is_current and hmac.compare_digest(secret_hash, token.secret_hash)
+    previous = key.previous_secret_hash if overlaps else None
+    return hmac.compare_digest(secret_hash, key.secret_hash) or hmac.compare_digest(secret_hash, previous or "")
+
+
+def _remember(memory: dict[str, Remembered], name: str, what: Remembered) -> None:
+    """The order of a dictionary is that of writing: the first was looked up longest ago."""
+    memory.pop(name, None)
+    if len(memory) >= _REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[name] = what
 
 
 def _presented(headers: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
-from offerhub.storage import api_keys, api_tokens
+from offerhub.storage import api_keys
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.unit_of_work import Transaction, new_id
 
@@ -65,14 +65,13 @@ async def create_api_key(transaction: Transaction, request: CreateApiKey) -> Sho
 async def rotate_api_key(transaction: Transaction, key_id: str, overlap: timedelta, *, live: bool) -> ShownKey:
     """A new secret; the one it replaces is accepted for the overlap, one before that no longer.
 
-    Tokens made so far end with the secret they were made with.
+    Tokens end with the secret they were made with.
     """
-    record = await locked(transaction, key_id)
+    record = found(await api_keys.lock(transaction, key_id), key_id)
     refuse_ended(record, transaction.now)
     secret = new_secret()
     until = transaction.now + overlap
     await api_keys.rotate(transaction, key_id, hash_secret(secret), until)
-    await api_tokens.end(transaction, key_id, until)
     facts = {"keyId": key_id, "name": record.name, "previousValidUntil": _iso(until)}
     transaction.emit(Event("api_key.rotated", key_id, facts))
     before = {"previousValidUntil": _iso(record.previous_valid_until)}
@@ -84,16 +83,15 @@ async def rotate_api_key(transaction: Transaction, key_id: str, overlap: timedel
 
 async def revoke_api_key(transaction: Transaction, key_id: str) -> ApiKeyRecord:
     """Revoking twice is harmless."""
-    record = await locked(transaction, key_id)
+    record = found(await api_keys.lock(transaction, key_id), key_id)
     if await api_keys.revoke(transaction, key_id):
         transaction.emit(Event("api_key.revoked", key_id, {"keyId": key_id, "name": record.name}))
         transaction.audit("api_key.revoked", ("api_key", key_id), {"revokedAt": None}, {"revokedAt": transaction.now.isoformat()})
     return record
 
 
-async def locked(transaction: Transaction, key_id: str) -> ApiKeyRecord:
+def found(record: ApiKeyRecord | None, key_id: str) -> ApiKeyRecord:
     """Raises ``API_KEY_NOT_FOUND``."""
-    record = await api_keys.lock(transaction, key_id)
     if record is None:
         raise DomainError(ErrorCode.API_KEY_NOT_FOUND, f"There is no API key {key_id[:64]}.", {"keyId": key_id[:64]})
     return record

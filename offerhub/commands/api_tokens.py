@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from offerhub.commands.api_keys import hash_secret, locked, new_secret, refuse_ended
+from offerhub.commands.api_keys import found, hash_secret, new_secret, refuse_ended
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
 from offerhub.domain.scopes import READ, grants
-from offerhub.storage import api_tokens, users
+from offerhub.storage import api_keys, api_tokens, users
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.api_tokens import TokenRecord
 from offerhub.storage.unit_of_work import Transaction, new_id
@@ -40,16 +40,18 @@ class ShownToken:
 
 async def create_token(transaction: Transaction, request: CreateToken) -> ShownToken:
     """Returns the whole token ``ohk_tok_<id>_<secret>``. It outlives neither its key nor the secret it was made with."""
-    key = await locked(transaction, request.key_id)
+    key = found(await api_keys.get(transaction, request.key_id), request.key_id)
     refuse_ended(key, transaction.now)
     scopes = _scopes(request, key)
     if request.user_id is not None and await users.get(transaction, request.user_id) is None:
         raise DomainError(ErrorCode.USER_NOT_FOUND, f"There is no user {request.user_id}.", {"userId": request.user_id})
-    ends = [end for end in (key.expires_at, _end_of_secret(key, request.made_with, transaction.now)) if end is not None]
+    generation, end_of_secret = _made_with(key, request.made_with, transaction.now)
+    ends = [end for end in (key.expires_at, end_of_secret) if end is not None]
     secret = new_secret()
     token = TokenRecord(
         id=new_id("tok"),
         key_id=key.id,
+        key_generation=generation,
         secret_hash=hash_secret(secret),
         scopes=list(scopes),
         user_id=request.user_id,
@@ -78,10 +80,10 @@ def _scopes(request: CreateToken, key: ApiKeyRecord) -> Sequence[str]:
     return scopes
 
 
-def _end_of_secret(key: ApiKeyRecord, made_with: str | None, now: datetime) -> datetime | None:
-    """When the secret a token is made with ends. It may have been rotated away since the request came in."""
-    if made_with is None or made_with == key.secret_hash:
-        return None
-    if made_with == key.previous_secret_hash and key.previous_valid_until is not None and key.previous_valid_until > now:
-        return key.previous_valid_until
+def _made_with(key: ApiKeyRecord, secret_hash: str | None, now: datetime) -> tuple[int, datetime | None]:
+    """The generation of a secret and when it ends, if that is known. It may have been rotated away since the request came in."""
+    if secret_hash is None or secret_hash == key.secret_hash:
+        return key.generation, None
+    if secret_hash == key.previous_secret_hash and key.previous_valid_until is not None and key.previous_valid_until > now:
+        return key.generation - 1, key.previous_valid_until
     raise DomainError(ErrorCode.INVALID_API_KEY, "This secret of the API key has just been replaced.")

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from offerhub.storage.unit_of_work import Transaction
 
-COLUMNS = (
-    "k.id, k.name, k.secret_hash, k.previous_secret_hash, k.previous_valid_until, k.scopes, k.allowed_ips, "
-    "k.expires_at, k.revoked_at, k.last_used_at, k.created_at"
+_COLUMNS = (
+    "id, name, secret_hash, generation, previous_secret_hash, previous_valid_until, scopes, allowed_ips, "
+    "expires_at, revoked_at, last_used_at, created_at"
 )
 _INSERT = text(
     """
@@ -19,16 +19,15 @@ _INSERT = text(
     VALUES (:id, :name, :secret_hash, :scopes, :allowed_ips, :expires_at, :now)
     """
 )
-_GET = text(f"SELECT {COLUMNS} FROM api_keys k WHERE k.id = :id")  # noqa: S608
-_LOCK = text(f"SELECT {COLUMNS} FROM api_keys k WHERE k.id = :id FOR UPDATE")  # noqa: S608
-_LIST = text(
-    f"SELECT {COLUMNS} FROM api_keys k WHERE CAST(:cursor AS text) IS NULL OR k.id < :cursor ORDER BY k.id DESC LIMIT :limit"  # noqa: S608
-)
+_GET = text(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :id")  # noqa: S608
+_LOCK = text(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :id FOR UPDATE")  # noqa: S608
+_LIST = text(f"SELECT {_COLUMNS} FROM api_keys WHERE CAST(:cursor AS text) IS NULL OR id < :cursor ORDER BY id DESC LIMIT :limit")  # noqa: S608
 _REVOKE = text("UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL")
 _ROTATE = text(
     """
     UPDATE api_keys
-    SET previous_secret_hash = secret_hash, previous_valid_until = :previous_valid_until, secret_hash = :secret_hash
+    SET previous_secret_hash = secret_hash, previous_valid_until = :previous_valid_until, secret_hash = :secret_hash,
+        generation = generation + 1
     WHERE id = :id
     """
 )
@@ -44,7 +43,7 @@ _USED = text(
 
 @dataclass(frozen=True)
 class ApiKeyRecord:
-    """``previous_secret_hash`` is accepted until ``previous_valid_until``."""
+    """``generation`` counts the secrets it has had; the one before is accepted until ``previous_valid_until``."""
 
     id: str
     name: str
@@ -55,6 +54,7 @@ class ApiKeyRecord:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     created_at: datetime | None = None
+    generation: int = 1
     previous_secret_hash: str | None = field(default=None, repr=False)
     previous_valid_until: datetime | None = None
 
@@ -70,7 +70,7 @@ async def get(transaction: Transaction, key_id: str) -> ApiKeyRecord | None:
 
 
 async def lock(transaction: Transaction, key_id: str) -> ApiKeyRecord | None:
-    """Until the transaction ends nobody else changes the key or makes a token with it."""
+    """Until the transaction ends nobody else changes the key."""
     row = await transaction.first(_LOCK, id=key_id)
     return ApiKeyRecord(**row) if row else None
 

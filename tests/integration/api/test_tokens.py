@@ -84,9 +84,32 @@ async def test_it_outlives_neither_its_key_nor_the_secret_it_was_made_with(api: 
         new = rotated.json()["data"]["apiKey"]
         assert 50 < left_s(await make(api, key)) <= 60, "made with the old secret"
         assert 890 < left_s(await make(api, new)) <= 900
-        await master.post(f"/auth/api-keys/{id_of(key)}/rotate", json={"overlapSeconds": 0})
-    for ended in (before, key, new):
-        assert (await make(api, ended)).status_code == 401
+        for overlap in (0, 3600):
+            await master.post(f"/auth/api-keys/{id_of(key)}/rotate", json={"overlapSeconds": overlap})
+            # The second of these two has an overlap, but not for what ended before it.
+            for ended in (before, key, new):
+                assert (await make(api, ended)).status_code == 401
+
+
+async def test_a_thousand_tokens_of_a_key_cost_one_look_a_second(api: Api) -> None:
+    """Each holds a stream that looks every second whether it may go on."""
+    key = await api.key("*")
+    callers = []
+    for _ in range(20):
+        token = await token_of(api, key)
+        callers.append(await api.services.keyring.recognise({"x-api-key": token}, "127.0.0.1"))
+    looks, read = 0, api.services.database.reading
+
+    def counted() -> Any:
+        nonlocal looks
+        looks += 1
+        return read()
+
+    api.services.database.reading = counted  # type: ignore[method-assign]
+    api.services.keyring.read_again()
+    for _ in range(50):
+        assert all([await api.services.keyring.still_valid(caller) for caller in callers])
+    assert 1 <= looks <= 3
 
 
 async def test_one_made_of_another_key_is_for_admins(api: Api) -> None:
