@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from api.answers import iso
+from offerhub.commands.order_facts import is_unfunded
 from offerhub.commands.quotes import Quote, refund_in_full, release_in_full
 from offerhub.domain.ids import dispute_workflow_id
 from offerhub.domain.money import USDC, format_amount
+from offerhub.domain.states import OrderState
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.deposits import DepositRecord
 from offerhub.storage.disputes import DisputeEntry, DisputeRecord
@@ -89,8 +91,8 @@ def order(record: OrderRecord) -> dict[str, Any]:
         "releaseMode": record.release_mode,
         "autoReleaseAfterSeconds": record.auto_release_after_s,
         "reservationExpiresAfterSeconds": record.reservation_expires_after_s,
-        "reservationExpiresAt": iso(record.reservation_expires_at),
-        "autoReleaseAt": iso(record.auto_release_at),
+        "reservationExpiresAt": iso(record.reservation_expires_at) if is_unfunded(record) else None,
+        "autoReleaseAt": iso(record.auto_release_at) if record.state is OrderState.IN_PROGRESS else None,
         "metadata": record.metadata,
         "escrow": escrow(record.escrow) if record.escrow else None,
         "milestones": [milestone(one) for one in record.milestones],

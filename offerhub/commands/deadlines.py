@@ -10,6 +10,7 @@ from datetime import datetime
 
 from offerhub.commands.checkout import abandon
 from offerhub.commands.dispute_facts import dispute_view, emit_dispute, lock_dispute
+from offerhub.commands.milestones import longest_delivered
 from offerhub.commands.order_facts import (
     close_order,
     emit_order,
@@ -23,13 +24,12 @@ from offerhub.commands.release import request_milestone_release, request_release
 from offerhub.commands.reserve import give_back
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain.messages import DisputeView, OrderView
-from offerhub.domain.states import DisputeState, FinalStatus, MilestoneState, OrderState
+from offerhub.domain.states import DisputeState, FinalStatus, OrderState
 from offerhub.storage import clock, disputes
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
 _BY_ITSELF = "deadline"
-_DELIVERED = (MilestoneState.COMPLETED, MilestoneState.APPROVED)
 
 
 async def pass_order_deadline(transaction: Transaction, order_id: str) -> OrderView:
@@ -88,11 +88,8 @@ async def _expire(transaction: Transaction, order: OrderRecord) -> OrderRecord:
 async def _release(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     if not order.is_per_milestone:
         return (await request_release(transaction, order.id, "the time for objections has passed", _BY_ITSELF)).order
-    delivered = [m for m in order.milestones if m.state in _DELIVERED and m.completed_at is not None]
-    if not delivered:
-        return order
-    first = min(delivered, key=lambda milestone: str(milestone.completed_at))
-    return (await request_milestone_release(transaction, order.id, first.ref)).order
+    delivered = longest_delivered(order)
+    return (await request_milestone_release(transaction, order.id, delivered.ref)).order if delivered else order
 
 
 def _is_due(deadline: datetime | None, now: datetime) -> bool:

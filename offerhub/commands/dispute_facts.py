@@ -140,6 +140,7 @@ async def freeze(transaction: Transaction, order: OrderRecord, dispute: DisputeR
         frozen = await move_escrow(transaction, order, EscrowState.DISPUTED, EscrowChange(dispute_hash=transaction_hash))
     else:
         await orders.set_milestone(transaction, order.id, dispute.milestone_index, MilestoneChange(MilestoneState.DISPUTED))
+        frozen = order.with_milestone(dispute.milestone_index, MilestoneState.DISPUTED)
     emit_escrow(transaction, "escrow.disputed", frozen, transactionHash=transaction_hash, disputeId=dispute.id)
     tell_dispute_workflow(transaction, dispute.id)
     return frozen

@@ -23,7 +23,7 @@ from offerhub.domain.states import MilestoneState, OrderState, invalid_state, re
 from offerhub.storage import clock, operations, orders
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
-from offerhub.storage.orders import OrderRecord
+from offerhub.storage.orders import MilestoneRecord, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
 # Far beyond any honest delay; so late a deadline would be none.
@@ -70,9 +70,10 @@ async def extend_release(transaction: Transaction, order_id: str, by: timedelta,
     order = await lock_order(transaction, order_id)
     require_order_state(order.state, OrderState.IN_PROGRESS)
     if order.auto_release_at is None:
-        raise invalid_state("order", order.state, ["IN_PROGRESS with a scheduled release"])
+        details = {"currentState": order.state, "allowedStates": [OrderState.IN_PROGRESS.value]}
+        raise DomainError(ErrorCode.INVALID_STATE, "No automatic release is scheduled: not everything is delivered yet.", details)
     extended = order.auto_release_at + by
-    if extended > transaction.now + MAX_EXTENSION:
+    if extended > await clock.engine_now(transaction) + MAX_EXTENSION:
         limit = MAX_EXTENSION.days
         raise DomainError(ErrorCode.LIMIT_EXCEEDED, f"A release is put off by at most {limit} days.", {"limitDays": str(limit)})
     moved = await _schedule(transaction, order, extended)
@@ -83,12 +84,21 @@ async def extend_release(transaction: Transaction, order_id: str, by: timedelta,
     return moved
 
 
-async def schedule_next(transaction: Transaction, order: OrderRecord) -> OrderRecord:
-    """After a milestone was paid: the deadline of the next one that is delivered, or none."""
+async def schedule_next(transaction: Transaction, before: OrderRecord, order: OrderRecord) -> OrderRecord:
+    """When another milestone is the next to be paid by itself than ``before``: its deadline, or none. An extended one stays extended."""
     if order.auto_release_after_s is None or not order.is_per_milestone or order.state is not OrderState.IN_PROGRESS:
         return order
-    due = _auto_release_due(order)
-    return order if due == order.auto_release_at else await _schedule(transaction, order, due)
+    was, becomes = longest_delivered(before), longest_delivered(order)
+    scheduled = order.auto_release_at is not None
+    if scheduled == (becomes is not None) and (was and was.id) == (becomes and becomes.id):
+        return order
+    return await _schedule(transaction, order, _auto_release_due(order))
+
+
+def longest_delivered(order: OrderRecord) -> MilestoneRecord | None:
+    """Of the milestones that wait for their money, the one that does so for the longest time."""
+    delivered = [(m.completed_at, m) for m in order.milestones if m.state in _DELIVERED and m.completed_at is not None]
+    return min(delivered, key=lambda entry: entry[0])[1] if delivered else None
 
 
 async def put_off_release(transaction: Transaction, order: OrderRecord) -> OrderRecord:

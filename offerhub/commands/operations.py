@@ -84,7 +84,7 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
         return view(order)
     applied = await confirmed_attempt(transaction, operation.id, _decisive_step(order, operation))
     booked = await _BOOK[OperationKind(operation.kind)](transaction, order, operation, applied)
-    return view(await schedule_next(transaction, booked))
+    return view(await schedule_next(transaction, order, booked))
 
 
 async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView | None:
@@ -101,6 +101,7 @@ async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderV
     await fail_operation(transaction, refusal)
     undo = _UNDO.get(OperationKind(operation.kind))
     restored = await undo(transaction, order, operation, refusal) if undo is not None else order
+    restored = await schedule_next(transaction, order, restored)
     if operation.kind in _RELEASES:
         restored = await put_off_release(transaction, restored)
     fields = {"operationId": operation.id, "code": refusal.code, "message": refusal.message}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.order_facts import close_order, emit_escrow, emit_order, move_escrow, move_order
@@ -85,13 +85,12 @@ async def _settle_milestone(transaction: Transaction, order: OrderRecord, shares
     assert index is not None, "a milestone's payout"
     state = MilestoneState(shares.outcome.value)
     await orders.set_milestone(transaction, order.id, index, MilestoneChange(state, payout_hash=facts["transactionHash"]))
-    milestones = tuple(replace(m, state=state) if m.position == index else m for m in order.milestones)
-    settled = replace(order, milestones=milestones)
+    settled = order.with_milestone(index, state)
     event = "order.milestone_refunded" if state is MilestoneState.REFUNDED else "order.milestone_released"
-    emit_order(transaction, event, settled, milestoneRef=milestones[index].ref, **facts)
-    if any(milestone.state not in SETTLED_MILESTONES for milestone in milestones):
+    emit_order(transaction, event, settled, milestoneRef=settled.milestones[index].ref, **facts)
+    outcomes = {milestone.state for milestone in settled.milestones}
+    if outcomes - SETTLED_MILESTONES:
         return settled
-    outcomes = {milestone.state for milestone in milestones}
     outcome = FinalStatus(outcomes.pop().value) if len(outcomes) == 1 else FinalStatus.SPLIT
     return await _settle_order(transaction, settled, outcome, {"transactionHash": facts["transactionHash"]})
 

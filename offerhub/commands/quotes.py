@@ -52,8 +52,10 @@ def quote_reservation(order: OrderRecord) -> Quote:
 
 
 def quote_operation(order: OrderRecord, operation: OperationRecord) -> Quote:
-    """What the operation will do to the order it was accepted for."""
+    """What the operation will do to the order it was accepted for: nothing more, when it is a finished one that the command found."""
     kind, subject = OperationKind(operation.kind), operation.subject
+    if operation.finished_at is not None:
+        return Quote(kind, 0, 0, 0, ())
     steps = plan(kind, [milestone.state for milestone in order.milestones], subject)
     if kind in _INTO_ESCROW:
         return Quote(kind, order.amount, 0, 0, (Share("escrow", None, "escrow", order.amount),), steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -170,6 +170,10 @@ class OrderRecord:
     @property
     def operation_id(self) -> str | None:
         return self.operation.id if self.operation else None
+
+    def with_milestone(self, index: int, state: MilestoneState) -> OrderRecord:
+        milestones = tuple(replace(one, state=state) if one.position == index else one for one in self.milestones)
+        return replace(self, milestones=milestones)
 
     @property
     def the_escrow(self) -> EscrowRecord:
