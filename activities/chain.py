@@ -18,7 +18,7 @@ from offerhub.domain.messages import Movement, SignedAttempt, StepOutcome, StepS
 from offerhub.domain.plans import MOVES_MONEY, Action
 from offerhub.domain.states import AttemptState
 from offerhub.stellar import outcome as proof
-from offerhub.stellar.envelope import decode_envelope
+from offerhub.stellar.envelope import calls_multi_release
 from offerhub.stellar.failure import Trace
 from offerhub.stellar.horizon import Horizon, HorizonUnavailable
 from offerhub.stellar.horizon_records import Lookup, Observation, SubmitAnswer
@@ -116,9 +116,7 @@ class ChainActivities:
         return proof.decide(_question(stored), seen, self._trace(stored))
 
     def _trace(self, stored: AttemptRecord, diagnostic_events: tuple[str, ...] = ()) -> Trace:
-        """Which of the two escrow contracts was called stands in the envelope: its code is among what is read."""
-        multi_release = self._network.multi_release_wasm_hash
-        is_multi_release = bool(multi_release) and bytes.fromhex(multi_release) in decode_envelope(stored.envelope)
+        is_multi_release = calls_multi_release(self._network, stored.envelope)
         return Trace(diagnostic_events, self._network.usdc_contract, is_multi_release)
 
     async def _posted_again(self, stored: AttemptRecord) -> AttemptRecord:

@@ -71,6 +71,11 @@ def fee_bump(network: StellarNetwork, inner_signed: bytes, fee_account: str, max
     return unsigned, _hash(network, _TYPE_FEE_BUMP, unsigned)
 
 
+def calls_multi_release(network: StellarNetwork, envelope_xdr: str) -> bool:
+    """Whether an escrow call, signed or not, goes to the multi-release contract: its code is then among what the call reads."""
+    return bool(network.multi_release_wasm_hash) and bytes.fromhex(network.multi_release_wasm_hash) in decode_envelope(envelope_xdr)
+
+
 def _hash(network: StellarNetwork, envelope_type: bytes, unsigned: bytes) -> bytes:
     _check_unsigned(unsigned)
     if unsigned[:4] != envelope_type:

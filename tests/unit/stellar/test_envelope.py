@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 from stellar_sdk import Keypair, Network, TransactionBuilder, TransactionEnvelope
 
-from offerhub.domain.intents import EscrowIntent
-from offerhub.stellar.envelope import attach_signatures, decode_envelope, encode_envelope, fee_bump, inner_hash
-from tests.unit.stellar.offered import APPROVE, FUND, INTENTS, NETWORK, PASSPHRASE, offer
+from offerhub.domain.intents import EscrowIntent, is_multi_release
+from offerhub.stellar.envelope import attach_signatures, calls_multi_release, decode_envelope, encode_envelope, fee_bump, inner_hash
+from tests.unit.stellar.offered import APPROVE, BUYER, FUND, INTENTS, NETWORK, PASSPHRASE, named, offer
 
 PAYER = Keypair.from_raw_ed25519_seed(bytes(range(32)))
 WALLET = Keypair.from_raw_ed25519_seed(bytes(range(1, 33)))
@@ -17,7 +18,7 @@ def decorated(keypair: Keypair, transaction_hash: bytes) -> bytes:
     return keypair.sign_decorated(transaction_hash).to_xdr_object().to_xdr_bytes()
 
 
-@pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: type(intent).__name__)
+@pytest.mark.parametrize("intent", INTENTS, ids=named)
 def test_hash_signatures_and_fee_bump_are_the_sdk_s_to_the_byte(intent: EscrowIntent) -> None:
     text = offer(intent).envelope_xdr
     raw = decode_envelope(text)
@@ -87,3 +88,13 @@ def test_usdc_contract_is_derived_as_on_the_public_networks() -> None:
     assert testnet.usdc_contract == "CBIELTK6YBZJU5UP2WWQEUCYKLPU6AUNZ2BQ4WWFEIE3USCIHMXQDAMA"
     assert public.usdc_contract == "CCW67TSZV3SSS2HXMBQ5JFGCKJNXKZM7UQUWUZPUTHXSTZLEO7SJMI75"
     assert public.id == Network(Network.PUBLIC_NETWORK_PASSPHRASE).network_id()
+
+
+@pytest.mark.parametrize("intent", INTENTS, ids=named)
+def test_an_envelope_shows_which_of_the_two_contracts_it_calls(intent: EscrowIntent) -> None:
+    """Bumped and signed too, as it is stored."""
+    plain = offer(intent).envelope_xdr
+    signed = attach_signatures(decode_envelope(plain), [bytes(72)])
+    bumped = encode_envelope(fee_bump(NETWORK, signed, BUYER, 1_000)[0])
+    assert {calls_multi_release(NETWORK, one) for one in (plain, bumped)} == {is_multi_release(intent)}
+    assert not calls_multi_release(replace(NETWORK, multi_release_wasm_hash=""), plain)

@@ -14,7 +14,7 @@ from offerhub.custody.keys import LocalKeyEncryption
 from offerhub.custody.sealing import SealedSeed
 from offerhub.custody.vault import Vault
 from offerhub.domain.errors import IntentMismatchError
-from offerhub.domain.fees import split_release
+from offerhub.domain.fees import pay_out, split_release
 from offerhub.domain.intents import (
     ActivateWallets,
     ApproveMilestone,
@@ -22,21 +22,26 @@ from offerhub.domain.intents import (
     DeployEscrow,
     EscrowIntent,
     EscrowTerms,
+    FreezeEscrow,
     FundEscrow,
     ReleaseFunds,
+    ResolveEscrow,
     TrustAsset,
+    WithdrawRemaining,
 )
 from offerhub.domain.messages import Movement
 from offerhub.providers.budget import Priority, RequestBudget
 from offerhub.providers.errors import EscrowRejectedError
 from offerhub.providers.trustless_work import Access, TrustlessWork
 from offerhub.stellar.build import Placement, UnsignedEnvelope, build_envelope
+from offerhub.stellar.contract_rpc import ContractRpc
 from offerhub.stellar.envelope import attach_signatures, decode_envelope, encode_envelope, fee_bump
 from offerhub.stellar.failure import ContractError, Trace
 from offerhub.stellar.horizon import Horizon
 from offerhub.stellar.network import StellarNetwork
 from offerhub.stellar.outcome import Applied, Attempt, Dead, Pending, Refused, decide
 from offerhub.stellar.payments import incoming_payments, movements_of
+from offerhub.stellar.read_back import check_contract
 from offerhub.stellar.verify import EnvelopeBounds, VerifiedEnvelope, verify_envelope
 from tests.services import SandboxServer
 from tests.unit.stellar.offered import TERMS
@@ -58,6 +63,7 @@ class Bench:
 
     network: StellarNetwork
     horizon: Horizon
+    rpc: ContractRpc
     trustless: TrustlessWork
     vault: Vault
     client: httpx.AsyncClient
@@ -107,12 +113,14 @@ async def bench(sandbox: SandboxServer, redis_url: str) -> AsyncIterator[Bench]:
         escrow_wasm_hash=given["TRUSTLESS_WORK_WASM_HASH"],
         protocol_fee_address=given["TRUSTLESS_WORK_FEE_ADDRESS"],
         friendbot_url=given["FRIENDBOT_URL"],
+        multi_release_wasm_hash=given["TRUSTLESS_WORK_MULTI_WASM_HASH"],
     )
     async with httpx.AsyncClient() as client, Redis.from_url(redis_url) as redis:
         access = Access(given["TRUSTLESS_WORK_URL"], given["TRUSTLESS_WORK_API_KEY"])
         yield Bench(
             network=network,
             horizon=Horizon(given["HORIZON_URL"], network, client),
+            rpc=ContractRpc(given["STELLAR_RPC_URL"], network, client),
             trustless=TrustlessWork(access, network.usdc_issuer, RequestBudget(redis, "tw", 0), client),
             vault=Vault(LocalKeyEncryption(bytes(32)), network.passphrase),
             client=client,
@@ -173,6 +181,78 @@ async def test_an_escrow_from_deployment_to_release(bench: Bench) -> None:
         await bench.trustless.build(ReleaseFunds(buyer.address, escrow), Priority.RELEASE)
 
 
+async def test_a_disputed_escrow_is_divided(bench: Bench) -> None:
+    platform, buyer, seller = await parties(bench)
+    terms = terms_of(platform, buyer, seller)
+    escrow = await deployed(bench, platform, terms)
+    shares = ((seller.address, 600_000_001), (buyer.address, 199_999_999))
+    steps: list[tuple[EscrowIntent, Wallet]] = [
+        (FundEscrow(buyer.address, escrow, terms, AMOUNT_STROOPS), buyer),
+        (FreezeEscrow(seller.address, escrow), seller),
+        (ResolveEscrow(platform.address, escrow, shares), platform),
+    ]
+    *_, resolution = [await carried_out(bench, intent, wallet, platform) for intent, wallet in steps]
+    payout = pay_out(600_000_001, 199_999_999, terms.platform_fee_bps)
+    paid = await paid_by(bench, resolution, escrow)
+    assert paid[:2] == [
+        Movement(escrow, bench.network.protocol_fee_address, payout.protocol_fee_stroops),
+        Movement(escrow, platform.address, payout.platform_fee_stroops),
+    ]
+    assert sorted(paid[2:], key=lambda movement: movement.amount_stroops) == [
+        Movement(escrow, buyer.address, payout.buyer_stroops),
+        Movement(escrow, seller.address, payout.seller_stroops),
+    ]
+    assert await bench.rpc.held_by_contract(escrow) == 0
+
+
+async def test_an_escrow_paid_per_milestone_to_the_last_unit(bench: Bench) -> None:
+    """Read back before it is funded, one milestone released, the other divided, and what was too much withdrawn."""
+    platform, buyer, seller = await parties(bench)
+    terms = replace(terms_of(platform, buyer, seller), milestones=("One", "Two"), milestone_amounts=(AMOUNT_STROOPS - 1, 1))
+    escrow = await deployed(bench, platform, terms)
+    funding = FundEscrow(buyer.address, escrow, terms, AMOUNT_STROOPS)
+    entry = await bench.rpc.instance_of(escrow)
+    assert entry is not None
+    check_contract(bench.network, funding, entry)
+    await bench.faucet(buyer.address, "0.0000002")
+    await carried_out(bench, replace(funding, amount_stroops=AMOUNT_STROOPS + 2), buyer, platform)
+    assert await bench.rpc.held_by_contract(escrow) == AMOUNT_STROOPS + 2
+    steps: list[tuple[EscrowIntent, Wallet]] = [
+        (ChangeMilestoneStatus(seller.address, escrow, 0, "completed", "", on_multi_release=True), seller),
+        (ApproveMilestone(buyer.address, escrow, 0, on_multi_release=True), buyer),
+        (ReleaseFunds(buyer.address, escrow, 0), buyer),
+        (FreezeEscrow(buyer.address, escrow, 1), buyer),
+        (ResolveEscrow(platform.address, escrow, ((buyer.address, 1),), 1), platform),
+    ]
+    hashes = [await carried_out(bench, intent, wallet, platform) for intent, wallet in steps]
+    split = split_release(AMOUNT_STROOPS - 1, terms.platform_fee_bps)
+    assert (await paid_by(bench, hashes[2], escrow))[2] == Movement(escrow, seller.address, split.receiver_stroops)
+    assert await paid_by(bench, hashes[4], escrow) == [Movement(escrow, buyer.address, 1)]
+    ledger = (await bench.horizon.latest_ledger()).sequence
+    assert await bench.rpc.held_by_contract(escrow, ledger) == 2
+    withdrawn = await carried_out(bench, WithdrawRemaining(platform.address, escrow, ((buyer.address, 2),)), platform, platform)
+    assert await paid_by(bench, withdrawn, escrow) == [Movement(escrow, buyer.address, 2)]
+    assert await bench.rpc.held_by_contract(escrow) == 0
+
+
+async def parties(bench: Bench) -> tuple[Wallet, Wallet, Wallet]:
+    platform, buyer, seller = (bench.wallet(name) for name in ("platform", "buyer", "seller"))
+    await activated(bench, platform, buyer, seller)
+    await bench.faucet(buyer.address, "80.00")
+    return platform, buyer, seller
+
+
+async def deployed(bench: Bench, platform: Wallet, terms: EscrowTerms) -> str:
+    deployment = await bench.verified(DeployEscrow(platform.address, terms))
+    sent = await bench.trustless.send_transaction(encode_envelope(bench.sign(deployment.envelope_xdr, deployment.inner_hash, platform)))
+    assert (sent.accepted, sent.contract_id) == (True, deployment.contract_id)
+    return deployment.contract_id
+
+
+async def paid_by(bench: Bench, transaction_hash: str, escrow: str) -> list[Movement]:
+    return movements_of(await bench.horizon.payments_of(transaction_hash), bench.network.usdc_issuer, escrow)
+
+
 async def carried_out(bench: Bench, intent: EscrowIntent, wallet: Wallet, payer: Wallet) -> str:
     envelope = await bench.verified(intent)
     with pytest.raises(IntentMismatchError):
@@ -196,13 +276,9 @@ async def carried_out(bench: Bench, intent: EscrowIntent, wallet: Wallet, payer:
 
 async def test_a_refusal_of_the_contract_is_read_with_its_name(bench: Bench) -> None:
     """The escrow changes between building and applying the funding: the contract itself must say no, and we must hear why."""
-    platform, buyer, seller = (bench.wallet(name) for name in ("platform", "buyer", "seller"))
-    await activated(bench, platform, buyer, seller)
-    await bench.faucet(buyer.address, "80.00")
+    platform, buyer, seller = await parties(bench)
     terms = terms_of(platform, buyer, seller)
-    deployment = await bench.verified(DeployEscrow(platform.address, terms))
-    await bench.trustless.send_transaction(encode_envelope(bench.sign(deployment.envelope_xdr, deployment.inner_hash, platform)))
-    escrow = deployment.contract_id
+    escrow = await deployed(bench, platform, terms)
 
     funding = await bench.verified(FundEscrow(buyer.address, escrow, terms, AMOUNT_STROOPS))
     await carried_out(bench, ChangeMilestoneStatus(seller.address, escrow, 0, "completed", ""), seller, platform)
@@ -215,6 +291,21 @@ async def test_a_refusal_of_the_contract_is_read_with_its_name(bench: Bench) -> 
     assert outcome.failure.codes == ("tx_fee_bump_inner_failed", "tx_failed", "trapped")
     assert outcome.failure.contract_error == ContractError(33, "EscrowPropertiesMismatch")
     assert await bench.horizon.payments_of(funding.inner_hash) == []
+
+
+async def test_a_refusal_of_the_multi_release_contract_is_not_read_by_the_numbers_of_the_other(bench: Bench) -> None:
+    platform, buyer, seller = await parties(bench)
+    terms = replace(terms_of(platform, buyer, seller), milestone_amounts=(AMOUNT_STROOPS,))
+    escrow = await deployed(bench, platform, terms)
+    await carried_out(bench, FundEscrow(buyer.address, escrow, terms, AMOUNT_STROOPS), buyer, platform)
+    late = await bench.verified(FreezeEscrow(buyer.address, escrow, 0))
+    await carried_out(bench, FreezeEscrow(seller.address, escrow, 0), seller, platform)
+    answer = await bench.horizon.submit(bench.bump(bench.sign(late.envelope_xdr, late.inner_hash, buyer), platform))
+    seen = await bench.horizon.observe(late.inner_hash, buyer.address, late.sequence)
+    trace = Trace(answer.diagnostic_events, bench.network.usdc_contract, is_multi_release=True)
+    outcome = decide(Attempt(late.inner_hash, buyer.address, late.sequence, late.max_time), seen, trace)
+    assert isinstance(outcome, Refused)
+    assert outcome.failure.sentence == "The contract refused: MilestoneAlreadyInDispute (#24)."
 
 
 async def test_an_envelope_never_sent_is_dead_only_when_its_time_or_sequence_has_passed(bench: Bench) -> None:
