@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from stellar_sdk import Asset, Keypair, Server, TransactionBuilder
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from devstack.choices import CHECKOUT
 from offerhub.commands.dispute_facts import AcceptedDispute
@@ -292,6 +293,13 @@ class Rig:
         history = await client.get_workflow_handle(workflow_id).fetch_history()
         summaries = [event.user_metadata.summary.data for event in history.events if event.HasField("user_metadata")]
         return [json.loads(data) for data in summaries if data]
+
+    async def has_started(self, workflow_id: str) -> bool:
+        try:
+            await (await self.temporal()).get_workflow_handle(workflow_id).describe()
+        except RPCError:
+            return False
+        return True
 
     async def has_scheduled(self, workflow_id: str, activity: str) -> bool:
         history = await (await self.temporal()).get_workflow_handle(workflow_id).fetch_history()
