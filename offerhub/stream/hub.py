@@ -1,4 +1,4 @@
-"""Fan-out inside an API process: one reader of the Redis stream, any number of subscribers and waiters.
+"""Fan-out inside a process: one reader of the Redis stream, any number of subscribers and waiters.
 
 Positions have no holes, so the hub knows what it has not seen yet and reads that from PostgreSQL: after a failure of Redis, a
 restart of the relay, or a missed entry. Redis decides nothing but the speed.

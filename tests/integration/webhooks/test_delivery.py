@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from offerhub.commands.webhooks import delete_endpoint, request_redelivery, rotate_secret, update_endpoint
 from offerhub.domain.ids import webhook_workflow_id
 from offerhub.storage.webhooks import DeliveryRecord
+from offerhub.stream.webhook_secrets import WebhookSecrets
 from tests.integration.webhooks.conftest import Site
 from tests.receiver import Received, Receiver, Reply
 
@@ -167,6 +168,26 @@ async def test_both_secrets_sign_while_they_overlap(site: Site, receiver: Receiv
     await site.users(1)
     await receiver.until(lambda: len(receiver.took) == 3)
     assert not receiver.took[2].is_signed_with(third.secret), "the overlap is over"
+
+
+async def test_a_secret_sealed_with_another_key_sends_nothing_until_it_is_rotated(site: Site, receiver: Receiver) -> None:
+    stranger = replace(site, keeper=WebhookSecrets(b64encode(b"k" * 32).decode()))
+    endpoint = (await stranger.endpoint(receiver.url())).endpoint
+    await site.users(1)
+    handle = site.temporal.get_workflow_handle(webhook_workflow_id(endpoint.id))
+
+    async def said() -> bool:
+        with suppress(RPCError):
+            return "rotate it" in str((await handle.describe()).raw_description.pending_activities)
+        return False
+
+    await site.until(said)
+    assert receiver.took == []
+    assert await site.deliveries(endpoint.id) == [], "this is no fault of the receiver's"
+    async with site.command() as transaction:
+        rotated = await rotate_secret(transaction, endpoint.id, timedelta(0), site.keeper)
+    await receiver.until(lambda: len(receiver.took) == 1)
+    assert receiver.took[0].is_signed_with(rotated.secret)
 
 
 async def test_redelivery_out_of_turn_whatever_the_queue_does(site: Site, receiver: Receiver) -> None:
