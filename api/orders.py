@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from api import idempotency, present, problems, timeline
+from api import idempotency, present, problems
 from api.answers import API_PREFIX, Answer, ok, page, success
 from api.auth import Scope
-from api.call import NOTHING_TO_QUOTE, Call, CurrentCall
+from api.call import NOTHING_TO_QUOTE, CurrentCall
 from api.following import Command, rehearse, run_operation
 from api.openapi import Documented, operation_route
 from api.routing import Routes
@@ -18,6 +18,7 @@ from api.schemas.answers import One, Page
 from api.schemas.fields import NoBody
 from api.schemas.orders import CancelBody, CreateOrderBody, Order, OrderMaybeWithOperation, OrderQuery
 from api.schemas.timeline import OrderWithTimeline
+from api.timeline import MOST_ITEMS, shown
 from offerhub.commands import orders as creating
 from offerhub.commands import reserve as reserving
 from offerhub.commands.checkout import request_checkout
@@ -26,7 +27,7 @@ from offerhub.commands.orders import CreateOrder, MilestoneWish, Terms
 from offerhub.commands.quotes import Quote, quote_reservation
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.settings import Settings
-from offerhub.storage import orders
+from offerhub.storage import orders, timeline
 from offerhub.storage.orders import OrderFilter, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
@@ -85,8 +86,12 @@ async def list_orders(call: CurrentCall, query: Annotated[OrderQuery, Query()]) 
 
 @routes.get("/orders/{order_id}", Scope.READ, Documented("Read an order", One[OrderWithTimeline], errors=_MISSING))
 async def get_order(call: CurrentCall, order_id: str) -> Response:
-    shown = present.order(await _read(call, order_id))
-    return ok({**shown, "timeline": await timeline.of_order(call, order_id)})
+    async with call.services.database.reading() as reader:
+        found = await timeline.with_order(reader, order_id, MOST_ITEMS)
+    if found is None:
+        raise DomainError(_C.ORDER_NOT_FOUND, f"There is no order {order_id[:64]}.", {"orderId": order_id[:64]})
+    order, items = found
+    return ok({**present.order(order), "timeline": [shown(one) for one in items]})
 
 
 @routes.post("/orders/{order_id}/reserve", Scope.WRITE, _RESERVE, moves_money=True)
@@ -134,11 +139,3 @@ def _request(body: CreateOrderBody) -> CreateOrder:
         auto_release_after_s=body.auto_release_after_seconds,
         reservation_expires_after_s=body.reservation_expires_after_seconds,
     )
-
-
-async def _read(call: Call, order_id: str) -> OrderRecord:
-    async with call.services.database.reading() as reader:
-        order = await orders.get(reader, order_id)
-    if order is None:
-        raise DomainError(_C.ORDER_NOT_FOUND, f"There is no order {order_id[:64]}.", {"orderId": order_id[:64]})
-    return order

@@ -10,7 +10,7 @@ from fastapi import Response
 
 from api.answers import iso, ok
 from api.auth import Scope
-from api.call import Call, CurrentCall
+from api.call import CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
 from api.schemas.answers import One
@@ -29,18 +29,14 @@ Row = Mapping[str, Any]
 @routes.get("/orders/{order_id}/timeline", Scope.READ, _GET)
 async def get_timeline(call: CurrentCall, order_id: str) -> Response:
     """The newest 500 items, oldest of them first. An envelope and an operation stand where they began and say how they ended."""
-    items = await of_order(call, order_id)
+    async with call.services.database.reading() as reader:
+        items = await timeline.of_order(reader, order_id, MOST_ITEMS)
     if not items:
         raise DomainError(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id[:64]}.", {"orderId": order_id[:64]})
-    return ok(items)
+    return ok([shown(one) for one in items])
 
 
-async def of_order(call: Call, order_id: str) -> list[dict[str, Any]]:
-    async with call.services.database.reading() as reader:
-        return [_item(one) for one in await timeline.of_order(reader, order_id, MOST_ITEMS)]
-
-
-def _item(item: TimelineItem) -> dict[str, Any]:
+def shown(item: TimelineItem) -> dict[str, Any]:
     summary, data = _SHOWN[item.kind](item.data)
     return {"time": iso(item.time), "kind": item.kind, "summary": summary, "data": data}
 

@@ -9,3 +9,6 @@ CREATE INDEX orders_metadata ON orders USING gin (metadata jsonb_path_ops) WHERE
 CREATE INDEX attempts_operation ON attempts (operation_id, id) WHERE operation_id IS NOT NULL;
 -- Lumens that somebody sent to a user's wallet.
 CREATE INDEX deposits_lumens ON deposits (user_id) INCLUDE (amount) WHERE asset = 'XLM';
+-- Users by what they are; almost none are suspended.
+CREATE INDEX users_type ON users (type, id);
+CREATE INDEX users_suspended ON users (id) WHERE status = 'SUSPENDED';

@@ -12,14 +12,16 @@ from sqlalchemy import text
 from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState, ReleaseMode
 from offerhub.storage import disputes
 from offerhub.storage.disputes import DisputeRecord
+from offerhub.storage.listing import newest_first
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
 
-_ORDER = """o.id, o.client_order_ref, o.buyer_id, o.seller_id, o.amount, o.currency, o.title, o.description, o.state, o.final_status,
+_COLUMNS = """o.id, o.client_order_ref, o.buyer_id, o.seller_id, o.amount, o.currency, o.title, o.description, o.state, o.final_status,
     o.platform_fee_bps, o.cancel_reason, o.metadata, o.created_at, o.updated_at, o.closed_at, o.release_mode,
     o.reservation_expires_after_s, o.auto_release_after_s, o.make_buyer_whole, o.reservation_expires_at, o.auto_release_at"""
-_DETAIL = f"""
-    SELECT {_ORDER},
+# Orders with everything that hangs on them, for ``order_of``; whoever adds a condition names the order ``o``.
+ORDER = f"""
+    SELECT {_COLUMNS},
         (SELECT jsonb_agg(to_jsonb(m) - 'order_id' ORDER BY m.position) FROM milestones m WHERE m.order_id = o.id) AS milestones,
         (SELECT to_jsonb(e) FROM escrows e WHERE e.order_id = o.id) AS escrow,
         (SELECT to_jsonb(p) FROM operations p
@@ -27,21 +29,18 @@ _DETAIL = f"""
         (SELECT to_jsonb(d) FROM disputes d WHERE d.order_id = o.id ORDER BY d.id DESC LIMIT 1) AS dispute
     FROM orders o
 """  # noqa: S608
-_GET = text(f"{_DETAIL} WHERE o.id = :id")
-_LIST = text(
-    f"""
-    {_DETAIL}
-    WHERE (CAST(:cursor AS text) IS NULL OR o.id < :cursor)
-      AND (CAST(:buyer_id AS text) IS NULL OR o.buyer_id = :buyer_id)
-      AND (CAST(:seller_id AS text) IS NULL OR o.seller_id = :seller_id)
-      AND (CAST(:state AS text) IS NULL OR o.state = :state)
-      AND (CAST(:client_order_ref AS text) IS NULL OR o.client_order_ref = :client_order_ref)
-      AND (CAST(:created_after AS timestamptz) IS NULL OR o.created_at > :created_after)
-      AND (CAST(:created_before AS timestamptz) IS NULL OR o.created_at < :created_before)
-      AND (CAST(:metadata AS jsonb) IS NULL OR o.metadata @> CAST(:metadata AS jsonb))
-    ORDER BY o.id DESC LIMIT :limit
-    """
-)
+_GET = text(f"{ORDER} WHERE o.id = :id")
+_FILTERS = {
+    "cursor": "o.id < :cursor",
+    "buyer_id": "o.buyer_id = :buyer_id",
+    "seller_id": "o.seller_id = :seller_id",
+    "state": "o.state = :state",
+    "client_order_ref": "o.client_order_ref = :client_order_ref",
+    "created_after": "o.created_at > :created_after",
+    "created_before": "o.created_at < :created_before",
+    # The second half names the index.
+    "metadata": "o.metadata @> CAST(:metadata AS jsonb) AND o.metadata <> '{}'",
+}
 _LOCK = text("SELECT 1 FROM orders WHERE id = :id FOR UPDATE")
 _INSERT = text(
     """
@@ -231,7 +230,7 @@ async def insert(transaction: Transaction, order: OrderRecord) -> None:
 
 async def get(transaction: Transaction, order_id: str) -> OrderRecord | None:
     row = await transaction.first(_GET, id=order_id)
-    return _order(dict(row)) if row else None
+    return order_of(dict(row)) if row else None
 
 
 async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:
@@ -243,8 +242,8 @@ async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:
 
 async def page(transaction: Transaction, wanted: OrderFilter, cursor: str | None, limit: int) -> list[OrderRecord]:
     """Newest first, from after ``cursor``."""
-    values = {**vars(wanted), "metadata": orjson.dumps(wanted.metadata).decode() if wanted.metadata else None}
-    return [_order(dict(row)) for row in await transaction.rows(_LIST, **values, cursor=cursor, limit=limit)]
+    values = {**vars(wanted), "cursor": cursor, "metadata": orjson.dumps(wanted.metadata).decode() if wanted.metadata else None}
+    return [order_of(dict(row)) for row in await newest_first(transaction, ORDER, _FILTERS, values, limit)]
 
 
 @dataclass(frozen=True)
@@ -307,7 +306,8 @@ async def our_contracts(transaction: Transaction, contract_ids: list[str]) -> se
     return {row["contract_id"] for row in await transaction.rows(_ESCROW_CONTRACTS, contract_ids=contract_ids)}
 
 
-def _order(row: dict[str, Any]) -> OrderRecord:
+def order_of(row: dict[str, Any]) -> OrderRecord:
+    """The order out of a row read with ``ORDER``."""
     milestones = tuple(_milestone(m) for m in row.pop("milestones") or ())
     escrow = row.pop("escrow")
     operation = row.pop("operation")

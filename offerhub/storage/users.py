@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import text
 
 from offerhub.storage.ledger import BALANCE_COLUMNS, BALANCE_JOINS, UserBalance, taken_balance
+from offerhub.storage.listing import newest_first
 from offerhub.storage.unit_of_work import Transaction
 
 _COLUMNS = "u.id, u.external_user_id, u.email, u.type, u.status, u.metadata, u.created_at, u.updated_at"
@@ -33,16 +34,12 @@ _UPDATE = text(
     UPDATE users SET email = :email, type = :type, status = :status, metadata = CAST(:metadata AS jsonb), updated_at = :now WHERE id = :id
     """
 )
-_LIST = text(
-    f"""
-    {_WITH_BALANCE}
-    WHERE (CAST(:cursor AS text) IS NULL OR u.id < :cursor)
-      AND (CAST(:type AS text) IS NULL OR u.type = :type)
-      AND (CAST(:status AS text) IS NULL OR u.status = :status)
-      AND (CAST(:external_user_id AS text) IS NULL OR u.external_user_id = :external_user_id)
-    ORDER BY u.id DESC LIMIT :limit
-    """
-)
+_FILTERS = {
+    "cursor": "u.id < :cursor",
+    "type": "u.type = :type",
+    "status": "u.status = :status",
+    "external_user_id": "u.external_user_id = :external_user_id",
+}
 _STANDING = text(
     """
     SELECT u.id, u.status, w.public_key, w.state AS wallet_state
@@ -141,7 +138,8 @@ async def account_by_external_id(transaction: Transaction, external_user_id: str
 
 async def page(transaction: Transaction, wanted: UserFilter, cursor: str | None, limit: int) -> list[UserAccount]:
     """Newest first, from after ``cursor``."""
-    return [_account(dict(row)) for row in await transaction.rows(_LIST, **vars(wanted), cursor=cursor, limit=limit)]
+    values = {**vars(wanted), "cursor": cursor}
+    return [_account(dict(row)) for row in await newest_first(transaction, _WITH_BALANCE, _FILTERS, values, limit)]
 
 
 async def standings(transaction: Transaction, user_ids: tuple[str, ...]) -> dict[str, Standing]:
