@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from api import (
+    adjustments,
     api_keys,
     audit,
     balances,
@@ -78,6 +79,7 @@ _RESOURCES = (
     webhooks,
     reconciliation,
     maintenance,
+    adjustments,
     audit,
     events,
 )

@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     wallet_stock: int = Field(default=19, ge=1, le=10_000)
     # A withdrawal costs us a network fee, so dust is not paid out. A decimal amount of USDC.
     min_withdrawal: str = "0.01"
+    # Whether a key with the scope admin may correct the books by hand.
+    ledger_adjustments_enabled: bool = False
     reconciliation_minutes: int = Field(default=60, ge=0, le=1_440)
     # Below this many spendable XLM, an account of the platform raises an alert before it stops anything.
     platform_low_xlm: int = Field(default=50, ge=0)

@@ -113,7 +113,7 @@ CATALOGUE: Mapping[str, EventType] = {
 
 BALANCE_SOURCES = (
     *("stellar_deposit", "stellar_deposit_reconciled", "escrow_funding", "escrow_release", "order_reservation", "reservation_canceled"),
-    *("escrow_refund", "dispute_resolution", "refund_compensation", "withdrawal", "withdrawal_failed"),
+    *("escrow_refund", "dispute_resolution", "refund_compensation", "withdrawal", "withdrawal_failed", "manual_credit", "manual_debit"),
 )
 
 AMOUNT_FIELDS = frozenset(

@@ -66,6 +66,14 @@ def deposit(deposit_id: str, user_id: str, amount_stroops: int, transaction_hash
     return _move(_Subject(deposit_id, "deposit", transaction_hash), WORLD_STELLAR, available(user_id), amount_stroops)
 
 
+def adjustment(adjustment_id: str, user_id: str, change_stroops: int, transaction_hash: str | None) -> Posting:
+    """By hand: what the chain did to a wallet and the books have missed. Positive is more for the user."""
+    subject = _Subject(adjustment_id, "adjustment", transaction_hash)
+    if change_stroops > 0:
+        return _move(subject, WORLD_STELLAR, available(user_id), change_stroops)
+    return _move(subject, available(user_id), WORLD_STELLAR, -change_stroops)
+
+
 def reserve(order_id: str, buyer_id: str, amount_stroops: int) -> Posting:
     return _move(_Subject(order_id, "reserve"), available(buyer_id), reserved(buyer_id), amount_stroops)
 

@@ -235,6 +235,12 @@ async def reconcile(scene: Scene) -> httpx.Response:
     return await scene.act("POST", "/reconciliation/runs")
 
 
+async def adjust(scene: Scene) -> httpx.Response:
+    body = {"direction": "CREDIT", "amount": "1.00", "reason": "drift", "evidence": "fnd_1", "userId": (await scene.api.market.user()).id}
+    headers = {"X-Request-ID": scene.mark, "Idempotency-Key": "adjust"}
+    return await scene.client.post("/ledger/adjustments", json=body, headers=headers)
+
+
 async def drain(scene: Scene) -> httpx.Response:
     return await scene.act("POST", "/maintenance/drain", {"reason": "disks"})
 
@@ -276,6 +282,7 @@ REQUESTS: dict[str, Callable[[Scene], Awaitable[httpx.Response]]] = {
     "POST /webhook-endpoints/{endpoint_id}/rotate-secret": rotate_endpoint,
     "POST /webhook-deliveries/{delivery_id}/redeliver": redeliver,
     "POST /reconciliation/runs": reconcile,
+    "POST /ledger/adjustments": adjust,
     "POST /maintenance/drain": drain,
     "DELETE /maintenance/drain": undrain,
 }
@@ -284,6 +291,7 @@ REQUESTS: dict[str, Callable[[Scene], Awaitable[httpx.Response]]] = {
 @pytest.fixture
 async def scene(postgres_url: str, redis_url: str, sandbox: SandboxServer) -> AsyncIterator[Scene]:
     wanted: dict[str, Any] = {"horizon_url": sandbox.url, "usdc_issuer": sandbox.environment["USDC_ISSUER"], "rate_limit_key_per_minute": 0}
+    wanted["ledger_adjustments_enabled"] = True
     async with opened(postgres_url, redis_url, **wanted) as api, api.acting(await api.key("*")) as client:
         async with api.market.command() as transaction:
             await record_wallets(transaction, [wallet() for _ in range(WALLETS)])

@@ -33,6 +33,7 @@ MOVES_NO_MONEY = {
     "POST /disputes/{dispute_id}/messages": "words",
     "POST /users/{user_id}/balance/sync": "states what the chain has done already",
     "POST /reconciliation/runs": "compares",
+    "POST /ledger/adjustments": "corrects the books; no money moves",
     "POST /maintenance/drain": "is the drain",
     "DELETE /maintenance/drain": "is the drain",
     "POST /auth/api-keys": "keys",
