@@ -90,7 +90,7 @@ class _Run:
                 return self._report(endpoint, retry_in_s=retry_in_s)
             if self.stopping.done() or self._left_s() <= 0:
                 return self._report(endpoint)
-            self.alarm.wanted = (*self.alarm.wanted[:1], endpoint.wanted)
+            self.alarm.wanted = (EventFilter(aggregate_id=self.endpoint_id), endpoint.wanted)
             if not await self._deliver(endpoint):
                 await self._wait()
 
@@ -106,8 +106,9 @@ class _Run:
             attempt = await self._send(endpoint, event)
             async with self.tools.database.transaction(self._context) as transaction:
                 booked = await book_delivery(transaction, endpoint.id, event, attempt, self.tools.schedule)
-            is_as_before = booked is not None and (booked.enabled, booked.event_types) == (True, endpoint.event_types)
-            if booked is None or not is_as_before or not attempt.succeeded or self.stopping.done():
+            # The next one only if this one has moved the cursor, here and not elsewhere, and the endpoint still wants what it wanted.
+            expected = (True, event.position, endpoint.event_types)
+            if booked is None or (booked.enabled, booked.position, booked.event_types) != expected or self.stopping.done():
                 break
             endpoint = booked
         return bool(found)

@@ -50,11 +50,7 @@ class WebhookDeliveryWorkflow:
         if report.retry_in_s:
             next_try = workflow.now() + timedelta(seconds=report.retry_in_s)
             state = f"**The receiver fails.** Next try at {next_try:%Y-%m-%d %H:%M:%S}Z."
-        lines = [
-            state,
-            "",
-            f"- Receiver: {report.receiver}",
-            f"- Delivered up to position {report.position}",
-            f"- Last answer: {self._last_answer or 'none yet'}",
-        ]
+        lines = [state, "", f"- Last answer: {self._last_answer or 'none yet'}"]
+        if report.receiver:
+            lines += [f"- Receiver: {report.receiver}", f"- Delivered up to position {report.position}"]
         workflow.set_current_details("\n".join(lines))
