@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import pytest
 
+from api.app import create_services
 from api.schemas.answers import One, Page
 from api.schemas.webhooks import NewWebhookEndpoint, WebhookDelivery, WebhookEndpoint
 from offerhub.commands.webhooks import book_delivery
 from offerhub.domain.webhooks import MOST_ENDPOINTS, Attempt, RetrySchedule
 from offerhub.storage import events
 from offerhub.storage.events import EventFilter
-from tests.integration.api.conftest import Api, opened
+from tests.integration.api.conftest import Api, opened, settings
+from worker import activities_of_role, build_adapters
 
 URL = "http://127.0.0.1:9/hooks"
 
@@ -224,3 +227,13 @@ async def test_reading_needs_read_and_changing_needs_write(api: Api) -> None:
         assert error_of(await reader.post(f"/webhook-endpoints/{made['id']}/rotate-secret")) == (403, "INSUFFICIENT_SCOPE")
     async with api.acting(await api.key("write")) as writer:
         assert error_of(await writer.get(f"/webhook-endpoints/{made['id']}/deliveries")) == (403, "INSUFFICIENT_SCOPE")
+
+
+async def test_without_its_key_neither_api_nor_worker_start(postgres_url: str, redis_url: str) -> None:
+    incomplete = settings(postgres_url, redis_url, webhook_encryption_key="")
+    with pytest.raises(SystemExit, match="WEBHOOK_ENCRYPTION_KEY"):
+        create_services(incomplete)
+    adapters = build_adapters(incomplete)
+    with pytest.raises(SystemExit, match="WEBHOOK_ENCRYPTION_KEY"):
+        activities_of_role("streams", adapters)
+    await adapters.close()

@@ -8,12 +8,16 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from activities import delivery
+from activities.webhook_workflows import look_at_all_endpoints
 from offerhub.commands.webhooks import delete_endpoint, request_redelivery, rotate_secret, update_endpoint
 from offerhub.domain.ids import webhook_workflow_id
+from offerhub.storage import webhooks
 from offerhub.storage.webhooks import DeliveryRecord
 from offerhub.stream.webhook_secrets import WebhookSecrets
 from tests.integration.webhooks.conftest import Site
@@ -231,6 +235,42 @@ async def test_a_deleted_endpoint_gets_nothing_and_its_workflow_ends(site: Site,
     assert await site.ended(endpoint.id) == "The endpoint was deleted."
     await site.users(1)
     assert len(receiver.took) == 1
+
+
+async def test_unwanted_events_are_not_read_past_again_and_again(site: Site, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "SKIP_FROM", 3)
+    endpoint = (await site.endpoint(receiver.url(), "order.*")).endpoint
+    await site.users(5)
+    async with site.command() as transaction:
+        await update_endpoint(transaction, endpoint.id, lambda wish: replace(wish, description="wakes the activity"))
+
+    async def skipped() -> bool:
+        return (await site.look(endpoint.id)).position >= endpoint.position + 5
+
+    await site.until(skipped)
+    assert receiver.took == []
+
+
+async def test_a_workflow_that_somebody_ended_is_started_again_with_the_worker(site: Site, receiver: Receiver) -> None:
+    endpoint = (await site.endpoint(receiver.url())).endpoint
+    await site.users(1)
+    await receiver.until(lambda: len(receiver.took) == 1)
+    await site.temporal.get_workflow_handle(webhook_workflow_id(endpoint.id)).terminate("by mistake")
+    await look_at_all_endpoints(site.temporal, site.database)
+    await site.users(1)
+    await receiver.until(lambda: len(receiver.took) >= 2)
+    assert receiver.took[-1].id != receiver.took[0].id
+
+
+async def test_old_attempts_are_forgotten(site: Site, receiver: Receiver) -> None:
+    endpoint = (await site.endpoint(receiver.url())).endpoint
+    await site.users(2)
+    await site.until(lambda: _delivered(site, endpoint.id, 2))
+    async with site.command() as transaction:
+        assert await webhooks.purge(transaction) == 0
+        transaction.now += webhooks.KEPT
+        assert await webhooks.purge(transaction) == 2
+    assert await site.deliveries(endpoint.id) == []
 
 
 async def test_operators_see_cursor_last_answer_and_next_try(site: Site, receiver: Receiver) -> None:
