@@ -97,7 +97,7 @@ Amounts are decimal strings. Every POST, PATCH and DELETE accepts `Idempotency-K
 """
 
 SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, ohk_test_… or ohk_live_…"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, ohk_test_… or ohk_live_…, or a token, ohk_tok_…"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
 }
 _PARAMETERS = {
