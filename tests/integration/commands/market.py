@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 
+from stellar_sdk import StrKey
+
 from offerhub.commands.attempts import Outcome, record_attempt, settle_attempt, take_turn
 from offerhub.commands.deposits import book_payments
 from offerhub.commands.operations import begin_operation
@@ -73,8 +75,11 @@ class Market:
             return await book_payments(transaction, [payment], number)
 
     async def order(self, buyer: UserRecord, seller: UserRecord, amount_stroops: int, fee_bps: int = 0) -> OrderRecord:
+        return await self.agree(CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "A logo"), Terms(fee_bps))
+
+    async def agree(self, wanted: CreateOrder, terms: Terms) -> OrderRecord:
         async with self.command() as transaction:
-            return await create_order(transaction, CreateOrder(buyer.id, seller.id, amount_stroops, "USDC", "A logo"), Terms(fee_bps))
+            return await create_order(transaction, wanted, terms)
 
     async def planned(self, operation_id: str) -> tuple[Step, ...]:
         async with self.command() as transaction:
@@ -94,6 +99,9 @@ class Market:
             layout = await begin_operation(transaction, operation_id)
             step = parse_intent_id(layout.steps[0].intent_id)[1]
         return await self._sign(operation_id, step, layout.steps[0].via, source)
+
+    async def sign_step(self, operation_id: str, step: Step, source: str) -> AttemptRecord:
+        return await self._sign(operation_id, step, "horizon", source)
 
     async def sign_withdrawal(self, operation_id: str, source: str) -> AttemptRecord:
         async with self.command() as transaction:
@@ -117,7 +125,7 @@ class Market:
             f"outer{number}",
             "AAAA",
             2_000_000_000,
-            contract_id=f"C{number:055d}",
+            contract_id=StrKey.encode_contract(number.to_bytes(32)),
         )
         return await self.record(signed)
 
