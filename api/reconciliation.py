@@ -108,8 +108,7 @@ def _finding(record: FindingRecord) -> dict[str, Any]:
 
 def _sync(user_id: str, state: WalletState | None, balance: UserBalance) -> dict[str, Any]:
     return {
-        **present.figures(balance),
-        "userId": user_id,
+        **present.balance(user_id, balance),
         "status": _status(state),
         "publicKey": state.booked.address if state else None,
         "onChain": format_amount(state.found_stroops if state else 0),

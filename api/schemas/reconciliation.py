@@ -62,6 +62,7 @@ class BalanceSync(BalanceFigures):
     """
 
     user_id: str
+    updated_at: Time | None
     status: Literal["AGREES", "CREDITED", "IN_MOTION", "DIFFERS", "NO_WALLET"]
     public_key: str | None
     on_chain: Amount

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from api import statements
 from api.balances import _INSTEAD
 from api.schemas.answers import One, Page
 from api.schemas.balances import BareBalance, Statement
 from api.schemas.users import WalletTransaction
 from offerhub.commands.operations import book_operation
 from offerhub.commands.withdrawals import book_withdrawal
+from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.messages import Movement
+from offerhub.storage import replay
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.users import UserRecord
 from tests.integration.api.conftest import Api
@@ -137,6 +140,17 @@ async def test_a_statement_comes_page_by_page(api: Api, monkeypatch: pytest.Monk
     monkeypatch.setattr("api.statements.MOST_ENTRIES", 4)
     refused = await api.client.get(f"/users/{user.id}/statement")
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "LIMIT_EXCEEDED")
+
+
+async def test_a_statement_that_does_not_add_up_is_broken_off(api: Api) -> None:
+    user = await api.market.user(10_000_000)
+    async with api.services.database.reading() as reader:
+        period = await replay.period(reader, user.id, None, None)
+    assert period is not None
+    missing = replace(period, posting_ids=[])
+    with pytest.raises(LedgerMismatchError, match="sum up to"):
+        _ = [page async for page in statements._lines(api.services.database, user.id, missing)]
+    assert len([page async for page in statements._lines(api.services.database, user.id, period)]) == 1
 
 
 @pytest.mark.parametrize("asked", [{"params": {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}])
