@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -29,6 +30,8 @@ def read(body: bytes, content_type: str | None) -> Any:  # noqa: ANN401 JSON is 
     except orjson.JSONDecodeError as error:
         raise problems.invalid([("", f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")]) from None
     _check(parsed, "", MAX_DEPTH)
+    # orjson keeps the last of two fields of one name, others the first; nobody should have to know which amount counts.
+    json.loads(body, object_pairs_hook=_check_names)
     return parsed
 
 
@@ -41,6 +44,15 @@ def check_address(path: str, query: bytes) -> None:
 def _is_json(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _check_names(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    once: dict[str, Any] = {}
+    for name, value in fields:
+        if name in once:
+            raise problems.invalid([(name, "is there twice")])
+        once[name] = value
+    return once
 
 
 def _check(value: object, place: str, depth: int) -> None:

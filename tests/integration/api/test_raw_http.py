@@ -212,3 +212,11 @@ async def test_the_deepest_body(api: Api, depth: int, status: int) -> None:
 )
 async def test_json_that_others_let_pass(api: Api, body: bytes) -> None:
     refused(await api.client.post("/users", content=body, headers=JSON), 400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"externalUserId": "a", "externalUserId": "b"}', b'{"externalUserId": "a", "metadata": {"externalUserId": 1, "externalUserId": 1}}'],
+)
+async def test_a_field_that_is_there_twice(api: Api, body: bytes) -> None:
+    assert fields(refused(await api.client.post("/users", content=body, headers=JSON), 400, "VALIDATION_ERROR")) == ["externalUserId"]
