@@ -66,6 +66,7 @@ class _Api:
             "TEMPORAL_ADDRESS": installation.temporal_address,
             "TEMPORAL_NAMESPACE": installation.namespace,
             "OFFERHUB_MASTER_KEY": MASTER,
+            "WEBHOOK_ENCRYPTION_KEY": installation.webhook_key,
             "RATE_LIMIT_WITHDRAWALS_PER_MINUTE": "0",
             "PORT": str(self.port),
         }
@@ -78,6 +79,7 @@ async def _started(installation: Installation) -> _Api:
     api = _Api(installation)
 
     async def answers() -> bool:
+        assert api.process.poll() is None, "the API ended by itself"
         with suppress(httpx.HTTPError):
             async with httpx.AsyncClient(trust_env=False) as client:
                 return (await client.get(f"http://127.0.0.1:{api.port}/api/v1/health")).status_code == httpx.codes.OK
