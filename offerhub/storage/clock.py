@@ -23,13 +23,13 @@ _PASSED_DISPUTES = text(
     UNION SELECT id FROM disputes WHERE state IN ('OPEN', 'UNDER_REVIEW') AND decides_at <= :now AND decides_at > :since
     """
 )
-_WATCHING_LOCK = 0x0FFE_0006
+WATCHING_LOCK = 0x0FFE_0006
 _TRY_WATCHING = text("SELECT pg_try_advisory_xact_lock(:key) AS locked")
 
 
 async def is_mine_to_watch(transaction: Transaction) -> bool:
     """Of several that would look for passed deadlines one at a time does, until its transaction ends."""
-    row = await transaction.first(_TRY_WATCHING, key=_WATCHING_LOCK)
+    row = await transaction.first(_TRY_WATCHING, key=WATCHING_LOCK)
     return bool(row and row["locked"])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
-
 from offerhub.domain import ledger
 from offerhub.domain.fees import Payout, pay_out
 from offerhub.domain.money import format_amount
@@ -38,7 +36,5 @@ async def trade(rig: Rig, amount_stroops: int) -> tuple[UserRecord, UserRecord]:
 async def gift(rig: Rig, contract_id: str | None, amount_stroops: int) -> None:
     """Somebody outside pays into the contract."""
     stranger = await OutsideAccount.open(rig.sandbox)
-    async with httpx.AsyncClient() as client:
-        body = {"address": stranger.address, "amount": format_amount(amount_stroops)}
-        (await client.post(f"{rig.sandbox.url}/control/faucet", json=body)).raise_for_status()
+    await rig.control("faucet", {"address": stranger.address, "amount": format_amount(amount_stroops)})
     await stranger.pay_into_contract(str(contract_id), amount_stroops)

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ from offerhub.domain.money import format_amount, parse_chain_amount
 from offerhub.storage import attempts, operations, orders, users, wallets
 from offerhub.storage import ledger as books
 from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.clock import engine_now
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Database, Transaction
@@ -53,6 +55,8 @@ READY_S = 30.0
 OPERATION_S = 30.0
 POLL_S = 0.05
 FEE_BPS = 250
+# The engine's clock follows the network's no closer than this.
+CLOCKS_AGREE_S = 10
 Answer = TypeVar("Answer")
 AcceptedCommand = Accepted | AcceptedWithdrawal | AcceptedDispute
 
@@ -153,9 +157,7 @@ class Rig:
     async def deposit(self, user: UserRecord, amount_stroops: int) -> None:
         """Pay sandbox USDC to the user's wallet and wait until it is credited."""
         before = await self.balance(f"user:{user.id}:available")
-        async with httpx.AsyncClient() as client:
-            body = {"address": user.public_key, "amount": format_amount(amount_stroops)}
-            (await client.post(f"{self.sandbox.url}/control/faucet", json=body)).raise_for_status()
+        await self.control("faucet", {"address": user.public_key, "amount": format_amount(amount_stroops)})
 
         async def credited() -> bool:
             return await self.balance(f"user:{user.id}:available") == before + amount_stroops
@@ -222,10 +224,20 @@ class Rig:
         assert found.final_status == final_status
         return found
 
-    async def advance_clock(self, seconds: int) -> None:
-        """The sandbox's, for good."""
+    async def control(self, path: str, body: dict[str, Any]) -> None:
+        """Ask something of the sandbox itself."""
         async with httpx.AsyncClient() as client:
-            (await client.post(f"{self.sandbox.url}/control/clock/advance", json={"seconds": seconds})).raise_for_status()
+            (await client.post(f"{self.sandbox.url}/control/{path}", json=body)).raise_for_status()
+
+    async def advance_clock(self, seconds: int) -> None:
+        """The sandbox's, for good; returns when the engine's clock has followed."""
+        until = await self.commit(engine_now) + timedelta(seconds=seconds)
+        await self.control("clock/advance", {"seconds": seconds})
+
+        async def followed() -> bool:
+            return await self.commit(engine_now) >= until - timedelta(seconds=CLOCKS_AGREE_S)
+
+        await self.until(followed)
 
     async def read_order(self, order_id: str) -> OrderRecord:
         async with self.database.reading() as reader:
