@@ -20,6 +20,7 @@ from offerhub.providers.budget import Priority, RequestBudget
 from offerhub.providers.errors import EscrowNotIndexedError, EscrowRejectedError, ProviderUnavailableError, RateLimitedError
 from offerhub.providers.escrow_requests import escrow_request
 from offerhub.providers.trustless_work import Access, TrustlessWork
+from sandbox.contracts.errors import MESSAGES
 from tests.unit.stellar.horizon_server import Answer, HorizonServer
 from tests.unit.stellar.offered import (
     APPROVE,
@@ -205,6 +206,16 @@ async def test_a_business_refusal_keeps_its_words_and_is_never_retried(
     assert (refused.value.code, refused.value.retry) == (ErrorCode.ESCROW_REJECTED, Retry.NEVER)
     words = answer.body.get("message") or answer.body["error"]
     assert refused.value.details["reason"] == ("; ".join(words) if isinstance(words, list) else words)
+
+
+@pytest.mark.parametrize("name", sorted(set(MESSAGES) - {"EscrowNotFound"}))
+async def test_whatever_a_contract_refuses_is_known_by_its_text_even_as_a_500(
+    name: str, server: HorizonServer, trustless: TrustlessWork
+) -> None:
+    server.put("/escrow/multi-release/dispute-milestone", Answer(500, {"status": "FAILED", "message": MESSAGES[name]}))
+    with pytest.raises(EscrowRejectedError) as refused:
+        await trustless.build(MULTI_FREEZE, Priority.RELEASE)
+    assert refused.value.details["reason"] == MESSAGES[name]
 
 
 OUTAGES = [
