@@ -1,6 +1,6 @@
 """What an escrow call must look like, built from our own intent: contract, arguments, auth tree, writable ledger entries.
 
-Only few things are left to whoever builds the envelope (``BuilderChoices``): the salt of a deployment, and spellings in which deployed
+Little is left to whoever builds the envelope (``BuilderChoices``): the salt of a deployment, and spellings in which deployed
 builds of the contracts differ (``reference/trustless-work.md`` §9.1, §9.3). Everything else has exactly one right value.
 """
 
