@@ -52,7 +52,6 @@ async def get_statement(call: CurrentCall, request: Request, user_id: str, query
 
     A period with more than 100,000 entries is refused; ask for shorter ones: the closing balance of one is the opening balance of the next.
     """
-    until = query.until or datetime.now(UTC)
     async with call.services.database.reading() as reader:
         period = await replay.period(reader, user_id, query.start, query.until)
     if period is None:
@@ -60,6 +59,7 @@ async def get_statement(call: CurrentCall, request: Request, user_id: str, query
     if len(period.posting_ids) > MOST_ENTRIES:
         message = f"The period has {len(period.posting_ids)} entries, a statement at most {MOST_ENTRIES}; choose a shorter one."
         raise DomainError(ErrorCode.LIMIT_EXCEEDED, message, {"limit": str(MOST_ENTRIES)})
+    until = query.until or datetime.now(UTC)
     lines = _lines(call.services.database, user_id, period)
     if query.format == "csv" or (query.format is None and "text/csv" in request.headers.get("accept", "")):
         headers = {"Content-Disposition": f'attachment; filename="statement-{_file_name(user_id)}.csv"'}
