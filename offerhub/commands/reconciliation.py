@@ -91,8 +91,8 @@ async def _record(transaction: Transaction, run_id: str, finding: Finding) -> No
         _tell_low(transaction, finding)
     elif finding.kind not in REMARKS:
         payload = {"runId": run_id, "findingId": finding_id, **_shown(finding)}
-        users = (finding.user_id,) if finding.user_id else ()
-        transaction.emit(Event("reconciliation.drift_detected", run_id, payload, users))
+        # For operators: the payload names the user, but it is no news for his own stream.
+        transaction.emit(Event("reconciliation.drift_detected", run_id, payload))
 
 
 def _tell_low(transaction: Transaction, finding: Finding) -> None:
