@@ -168,7 +168,9 @@ async def start(transaction: Transaction, operation_id: str) -> None:
 
 async def set_subject(transaction: Transaction, operation_id: str, subject: Subject) -> None:
     """What the chain taught before anything was signed for it."""
-    await transaction.run(_SET_DETAILS, id=operation_id, details=orjson.dumps(subject.to_json()).decode(), now=transaction.now)
+    details = subject.to_json()
+    await transaction.run(_SET_DETAILS, id=operation_id, details=orjson.dumps(details).decode(), now=transaction.now)
+    transaction.audit("operation.subject_learned", ("operation", operation_id), None, details)
 
 
 async def hold_in_flight(transaction: Transaction, operation_id: str) -> bool:

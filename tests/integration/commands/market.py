@@ -61,6 +61,13 @@ class Market:
             batch = await begin_activation(transaction)
             await book_activation(transaction, [entry.public_key for entry in batch])
 
+    async def restock(self, count: int) -> None:
+        """Ready wallets for more users."""
+        async with self.command() as transaction:
+            await record_wallets(transaction, [wallet() for _ in range(count)])
+            batch = await begin_activation(transaction)
+            await book_activation(transaction, [entry.public_key for entry in batch])
+
     async def user(self, deposited_stroops: int = 0) -> UserRecord:
         async with self.command() as transaction:
             user = await create_user(transaction, CreateUser(f"ext-{next(_numbers)}"))

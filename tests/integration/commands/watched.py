@@ -24,6 +24,7 @@ TECHNICAL = {
     "account_balances": "opened at zero; sums of the ledger's entries",
     "webhook_deliveries": "a log of its own",
     "webhook_cursors": "a reader's position",
+    "engine_clock": "follows a sandbox's clock",
 }
 _WRITTEN = text("SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS rows FROM pg_stat_xact_user_tables")
 
