@@ -1,4 +1,5 @@
-"""From committed rows to readers: nudges between processes, the relay that numbers events, and the fan-out to subscribers.
+"""From committed rows to readers: nudges between processes, the relay that numbers events, the fan-out to subscribers, webhooks, and the
+seals of the audit log.
 
 Redis only carries hints and a short replay window; every reader can go on from PostgreSQL alone.
 """
