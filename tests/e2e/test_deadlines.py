@@ -45,7 +45,7 @@ async def test_the_seller_is_paid_when_the_time_for_objections_has_passed(rig: R
     await rig.advance_clock(A_DAY)
     await rig.until(lambda: _asked_for(rig, order.id, OperationKind.RELEASE))
     # A look at the ledger and one at the deadlines, each once a second, on a machine that does other things as well.
-    assert time.monotonic() - advanced < 4
+    assert time.monotonic() - advanced < 6
     await assert_paid(rig, await rig.closed(order.id, "RELEASED"), parties, shares(AMOUNT, 0))
 
 
@@ -97,7 +97,7 @@ async def test_a_reservation_expires(rig: Rig, with_escrow: bool) -> None:  # no
 
 
 async def test_an_undecided_dispute_is_escalated_and_then_decided_by_default(rig: Rig) -> None:
-    parties, order = await _funded(rig, CreateOrder("", "", AMOUNT, "USDC", "Logo design"))
+    parties, order = await _funded(rig)
     deadlines = DisputeDeadlines(3 * A_DAY, 14 * A_DAY, Decision.FULL_REFUND)
     opened = await rig.commit(lambda t: open_dispute(t, OpenDispute(order.id, Party.BUYER, "QUALITY"), deadlines))
     await rig.succeeded(opened)
@@ -117,7 +117,7 @@ async def test_an_undecided_dispute_is_escalated_and_then_decided_by_default(rig
 
 
 async def test_a_decision_by_default_that_is_refused_is_tried_again_an_hour_later(rig: Rig) -> None:
-    parties, order = await _funded(rig, CreateOrder("", "", AMOUNT, "USDC", "Logo design"))
+    parties, order = await _funded(rig)
     deadlines = DisputeDeadlines(None, A_DAY, Decision.FULL_RELEASE)
     opened = await rig.commit(lambda t: open_dispute(t, OpenDispute(order.id, Party.BUYER, "QUALITY"), deadlines))
     await rig.succeeded(opened)
@@ -168,17 +168,17 @@ async def test_the_workflows_own_timer_is_enough(
             await rig.close()
 
 
-async def _funded(rig: Rig, request: CreateOrder) -> tuple[Parties, OrderRecord]:
+async def _funded(rig: Rig, auto_release_after_s: int | None = None) -> tuple[Parties, OrderRecord]:
     parties = buyer, seller = await trade(rig, AMOUNT)
-    order = await rig.reserved(CreateOrder(**{**vars(request), "buyer_id": buyer.id, "seller_id": seller.id}))
+    request = CreateOrder(buyer.id, seller.id, AMOUNT, "USDC", "Logo design", auto_release_after_s=auto_release_after_s)
+    order = await rig.reserved(request)
     await rig.funded(order.id)
     return parties, order
 
 
 async def _delivered(rig: Rig, auto_release_after_s: int) -> tuple[Parties, OrderRecord]:
     """A funded order whose seller says that all is delivered; with its deadline."""
-    request = CreateOrder("", "", AMOUNT, "USDC", "Logo design", auto_release_after_s=auto_release_after_s)
-    parties, order = await _funded(rig, request)
+    parties, order = await _funded(rig, auto_release_after_s)
     await rig.succeeded(await rig.commit(lambda t: request_completion(t, order.id, "delivery", None)))
     return parties, await rig.read_order(order.id)
 

@@ -9,22 +9,34 @@ import asyncio
 import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
+from offerhub.commands.checkout import request_checkout
+from offerhub.commands.dispute_facts import DisputeDeadlines
+from offerhub.commands.disputes import OpenDispute, open_dispute
+from offerhub.commands.milestones import request_completion
+from offerhub.commands.orders import DEFAULT_MILESTONE_REF, CreateOrder, MilestoneWish, Terms, create_order
+from offerhub.commands.refund import request_refund
+from offerhub.commands.release import request_milestone_release
 from offerhub.commands.webhooks import Wish, create_endpoint, delete_endpoint
 from offerhub.domain.ids import webhook_workflow_id
+from offerhub.domain.plans import Party
+from offerhub.domain.states import ReleaseMode
 from offerhub.storage.users import UserRecord
 from offerhub.stream.webhook_secrets import WebhookSecrets
+from tests.e2e.contracts import gift
 from tests.e2e.outside import NO_LIMIT, OutsideAccount, accept_withdrawal
-from tests.e2e.rig import Rig, acting
+from tests.e2e.rig import FEE_BPS, Rig, acting
 from tests.receiver import Reply, receiving
 from tests.services import TestServices, start_postgres, start_sandbox, start_temporal, start_valkey
 
 HISTORIES = Path(__file__).parent / "histories"
 AMOUNT = 123_456_789
+A_DAY = 86_400
 
 
 async def _run_orders(rig: Rig) -> list[str]:
@@ -44,6 +56,66 @@ async def _run_orders(rig: Rig) -> list[str]:
     await client.get_workflow_handle(f"order/{order.id}").result()
     escrows = [f"escrow/{(await rig.read_order(one)).the_escrow.id}" for one in (order.id, refused.id)]
     return [f"order/{order.id}", f"order/{refused.id}", *escrows, f"release/{order.id}", "wallet-stock", "deposits", *withdrawals, webhook]
+
+
+async def _run_every_verb(rig: Rig) -> list[str]:
+    """What an order may come to besides a release; two of these wait for time to pass, and are told of it."""
+    buyer, seller = await rig.user(), await rig.user()
+    await rig.deposit(buyer, 6 * AMOUNT)
+    whole = Terms(FEE_BPS, make_buyer_whole=True)
+    refunded = await _order(rig, (buyer, seller), whole)
+    await rig.succeeded(await rig.commit(partial(request_refund, order_id=refunded, reason="late")))
+    disputed = await _order(rig, (buyer, seller), whole)
+    wanted = OpenDispute(disputed, Party.SELLER, "QUALITY")
+    opened = await rig.commit(partial(open_dispute, wanted=wanted, deadlines=DisputeDeadlines(A_DAY)))
+    await rig.succeeded(opened)
+    dispute = (await rig.temporal()).get_workflow_handle(f"dispute/{opened.dispute.id}")
+    await dispute.signal("decide", "split it")
+    await dispute.signal("decide", {"decision": "SPLIT", "releaseAmount": "10.00", "refundAmount": "2.3456789", "by": "ana"})
+    delivered = await _order(rig, (buyer, seller), whole, auto_release_after_s=A_DAY)
+    completed = await rig.commit(partial(request_completion, order_id=delivered, ref=DEFAULT_MILESTONE_REF, evidence=None))
+    await rig.succeeded(completed)
+    request = CreateOrder(buyer.id, seller.id, AMOUNT, "USDC", "Logo design", reservation_expires_after_s=A_DAY)
+    expired = (await rig.reserved(request)).id
+    parts, remainder_of = await _per_milestone(rig, (buyer, seller))
+    await rig.advance_clock(A_DAY + 60)
+    for order_id in (refunded, disputed, delivered, expired, parts):
+        await rig.until(partial(_is_over, rig, order_id))
+    runs = [f"order/{order_id}" for order_id in (refunded, disputed, delivered, expired, parts)]
+    return [*runs, f"refund/{refunded}", f"compensation/{refunded}", dispute.id, completed.operation.workflow_id, remainder_of]
+
+
+async def _order(rig: Rig, parties: tuple[UserRecord, UserRecord], terms: Terms, auto_release_after_s: int | None = None) -> str:
+    """Paid for by a checkout."""
+    buyer, seller = parties
+    request = CreateOrder(buyer.id, seller.id, AMOUNT, "USDC", "Logo design", auto_release_after_s=auto_release_after_s)
+    order = await rig.commit(partial(create_order, request=request, terms=terms))
+    await rig.succeeded(await rig.commit(partial(request_checkout, order_id=order.id)))
+    return order.id
+
+
+async def _per_milestone(rig: Rig, parties: tuple[UserRecord, UserRecord]) -> tuple[str, str]:
+    """The order, and the workflow that paid a stranger's gift out of its contract."""
+    buyer, seller = parties
+    wishes, mode = (MilestoneWish("m1", "All of it", AMOUNT),), ReleaseMode.PER_MILESTONE
+    order = await rig.reserved(CreateOrder(buyer.id, seller.id, AMOUNT, "USDC", "A web site", milestones=wishes, release_mode=mode))
+    await rig.funded(order.id)
+    escrow = (await rig.read_order(order.id)).the_escrow
+    await gift(rig, escrow.contract_id, AMOUNT // 10)
+    await rig.succeeded(await rig.commit(partial(request_milestone_release, order_id=order.id, ref="m1")))
+
+    async def emptied() -> bool:
+        return await rig.in_contract(escrow.contract_id) == 0
+
+    await rig.until(emptied)
+    return order.id, f"escrow/{escrow.id}"
+
+
+async def _is_over(rig: Rig, order_id: str) -> bool:
+    """Nothing is left to do, and the workflow has ended."""
+    order = await rig.read_order(order_id)
+    described = await (await rig.temporal()).get_workflow_handle(f"order/{order_id}").describe()
+    return order.operation is None and described.status is WorkflowExecutionStatus.COMPLETED
 
 
 async def _withdraw(rig: Rig, user: UserRecord, limit_stroops: int) -> str:
@@ -71,9 +143,13 @@ async def _tell(rig: Rig) -> str:
 
 
 async def _save(client: Client, workflow_ids: list[str], folder: Path) -> None:
-    for number, workflow_id in enumerate(workflow_ids):
-        history = await client.get_workflow_handle(workflow_id).fetch_history()
-        _write(folder / f"{number}-{workflow_id.partition('/')[0]}.json", workflow_id, history.to_json_dict())
+    """Every run: what is accepted for an order that is closed begins another one."""
+    number = 0
+    for workflow_id in workflow_ids:
+        async for run in client.list_workflows(f"WorkflowId = '{workflow_id}'"):
+            history = await client.get_workflow_handle(workflow_id, run_id=run.run_id).fetch_history()
+            _write(folder / f"{number}-{workflow_id.partition('/')[0]}.json", workflow_id, history.to_json_dict())
+            number += 1
 
 
 def _write(path: Path, workflow_id: str, history: dict[str, Any]) -> None:
@@ -103,7 +179,7 @@ async def _record(folder: Path) -> None:
             rig = Rig(url, redis, temporal, sandbox, Path(scratch))
             try:
                 await rig.start_worker()
-                await _save(await rig.temporal(), await _run_orders(rig), folder)
+                await _save(await rig.temporal(), [*await _run_orders(rig), *await _run_every_verb(rig)], folder)
             finally:
                 await rig.close()
     finally:
