@@ -121,7 +121,7 @@ async def cancel_order(call: CurrentCall, order_id: str, body: CancelBody | None
 
 
 def _terms(settings: Settings) -> Terms:
-    return Terms(settings.platform_fee_bps, settings.make_buyer_whole)
+    return Terms(settings.platform_fee_bps, settings.make_buyer_whole, bool(settings.trustless_work_multi_wasm_hash))
 
 
 def _request(body: CreateOrderBody) -> CreateOrder:

@@ -43,10 +43,11 @@ class CreateOrder:
 
 @dataclass(frozen=True)
 class Terms:
-    """What the platform's settings put into an order for good."""
+    """What the platform's settings put into an order for good, and whether there is a contract for payouts per milestone at all."""
 
     platform_fee_bps: int = 0
     make_buyer_whole: bool = False
+    offers_per_milestone: bool = True
 
 
 async def create_order(transaction: Transaction, request: CreateOrder, terms: Terms) -> OrderRecord:
@@ -56,6 +57,8 @@ async def create_order(transaction: Transaction, request: CreateOrder, terms: Te
     if request.amount_stroops > MAX_ORDER_STROOPS:
         limit = format_amount(MAX_ORDER_STROOPS)
         raise DomainError(ErrorCode.LIMIT_EXCEEDED, f"An order holds at most {limit} USDC.", {"limit": limit})
+    if request.release_mode is ReleaseMode.PER_MILESTONE and not terms.offers_per_milestone:
+        raise _invalid("releaseMode", "this installation has no multi-release contract; orders are paid out as a whole")
     _check_milestones(request)
     standings = await users.standings(transaction, (request.buyer_id, request.seller_id))
     for user_id in (request.buyer_id, request.seller_id):

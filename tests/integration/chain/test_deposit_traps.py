@@ -8,7 +8,7 @@ from sqlalchemy import text
 from stellar_sdk import Asset, MuxedAccount, PathPaymentStrictReceive, PathPaymentStrictSend, Payment
 
 from offerhub.commands.deposits import book_payments
-from offerhub.commands.orders import CreateOrder, create_order, Terms
+from offerhub.commands.orders import CreateOrder, Terms, create_order
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.domain.payments import IncomingPayment
 from offerhub.domain.states import EscrowState
