@@ -105,7 +105,8 @@ def _by_itself(subject: OrderView | DisputeView) -> str:
 
 
 def _listed(facts: Sequence[tuple[str, str]]) -> list[str]:
-    return [f"- {name}: `{value.replace('`', chr(39))}`" for name, value in facts if value]
+    """Some of it was typed by people: it stays on its line, as it stands."""
+    return [f"- {name}: `{' '.join(value.replace('`', chr(39)).split())}`" for name, value in facts if value]
 
 
 def order_summary(order: OrderView) -> str:

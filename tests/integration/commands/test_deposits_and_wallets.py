@@ -13,7 +13,7 @@ from offerhub.domain.ledger import Entry, Posting, reserve
 from offerhub.domain.payments import IncomingPayment
 from offerhub.storage import deposits, ledger
 from offerhub.storage.deposits import DepositFilter
-from tests.integration.commands.market import Market, wallet
+from tests.integration.commands.market import PLATFORM, Market, wallet
 
 
 async def test_the_same_chain_operation_is_credited_once(market: Market) -> None:
@@ -37,6 +37,15 @@ async def test_a_payment_between_our_wallets_is_not_a_deposit(market: Market) ->
         payment = IncomingPayment("9", 0, "h", str(one.public_key), str(other.public_key), 5, "USDC", transaction.now)
         assert await book_payments(transaction, [payment], "9") == 0
     assert await market.balance(other) == (0, 0, 0)
+
+
+async def test_a_payment_of_the_platforms_own_account_is_booked_by_who_made_it(market: Market) -> None:
+    """A compensation: seen by the stream before or after it is booked, it is no deposit."""
+    user = await market.user()
+    async with market.command() as transaction:
+        payment = IncomingPayment("90", 0, "h", PLATFORM, str(user.public_key), 5, "USDC", transaction.now)
+        assert await book_payments(transaction, [payment], "90") == 0
+    assert await market.balance(user) == (0, 0, 0)
 
 
 async def test_users_beyond_the_stock_get_the_next_ready_wallets_in_order(market: Market) -> None:
