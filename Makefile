@@ -6,7 +6,7 @@
 #   make check    ruff, mypy --strict, import-linter, architecture tests
 #   make reset    forget the stack's state
 #   make bench    the load script
-#   make docs     write the pages that are made from code
+#   make docs     write the pages that are made from code (BREAKING=accepted: also when the API breaks its clients)
 #   make lock     resolve the dependencies again
 
 CANDIDATES := python3.11 python3.12 python3.13 python3.14 python3
@@ -43,7 +43,7 @@ bench: .venv/.stamp-runtime
 	@exec $(VENV)/python -m bench
 
 docs: .venv/.stamp-runtime
-	@$(VENV)/python -m docs.generate
+	@$(VENV)/python -m docs.generate $(if $(filter accepted,$(BREAKING)),--accept-breaking-changes)
 
 # Hashes for every platform, no address of any package index.
 COMPILE := .tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

@@ -118,6 +118,18 @@ def _webhook_secrets(settings: Settings) -> WebhookSecrets:
 
 
 def create_app(services: Services) -> FastAPI:
+    app = _with_routes()
+    app.state.services = services
+    app.state.health = HealthReport(services)
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The same for every installation."""
+    return _with_routes().openapi()
+
+
+def _with_routes() -> FastAPI:
     app = FastAPI(
         title="OFFER-HUB Orchestrator",
         version=instance.VERSION,
@@ -128,8 +140,6 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.services = services
-    app.state.health = HealthReport(services)
     app.router.route_class = ScopedRoute
     app.state.request_times = request_times()
     app.add_middleware(RequestFrame)

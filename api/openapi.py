@@ -17,15 +17,18 @@ _OF_ALL = (_C.VALIDATION_ERROR, _C.HEADERS_TOO_LARGE, _C.INTERNAL_ERROR)
 _OF_AUTHENTICATED = (_C.UNAUTHORIZED, _C.INVALID_API_KEY, _C.INSUFFICIENT_SCOPE, _C.IP_NOT_ALLOWED, _C.PROVIDER_UNAVAILABLE)
 _OF_CHANGING = (_C.PAYLOAD_TOO_LARGE, _C.UNSUPPORTED_MEDIA_TYPE, _C.IDEMPOTENCY_KEY_REUSED, _C.IDEMPOTENCY_KEY_IN_PROGRESS)
 _STRING = {"type": "string"}
-_REQUEST_ID = {"X-Request-ID": {"description": "The request's id, sent or made; also the events' correlationId.", "schema": _STRING}}
-_LOCATION = {"Location": {"description": "Where to read the resource or operation.", "schema": _STRING}}
-_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait before asking again.", "schema": _STRING}}
-_QUOTA = {
-    "X-RateLimit-Limit": {"description": "Requests a minute; absent, like the next two, where the limit is off.", "schema": _STRING},
-    "X-RateLimit-Remaining": {"description": "Requests left in this minute.", "schema": _STRING},
-    "X-RateLimit-Reset": {"description": "When the next minute begins, in seconds since 1970.", "schema": _STRING},
+_HEADERS = {
+    "X-Request-ID": "The request's id, sent or made; also the events' correlationId.",
+    "Location": "Where to read the resource or operation.",
+    "Retry-After": "Seconds to wait before asking again.",
+    "X-RateLimit-Limit": "Requests a minute; absent, like the next two, where the limit is off.",
+    "X-RateLimit-Remaining": "Requests left in this minute.",
+    "X-RateLimit-Reset": "When the next minute begins, in seconds since 1970.",
+    "Idempotent-Replayed": "true when this answer was kept from an earlier request.",
+    "WWW-Authenticate": "Bearer",
 }
-_REPLAYED = {"Idempotent-Replayed": {"description": "true when this answer was kept from an earlier request.", "schema": _STRING}}
+_QUOTA = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+_OF_REFUSAL = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _MEANING = {
     200: "Done.",
     201: "Created.",
@@ -64,30 +67,35 @@ def responses(documented: Documented, method: str, *, public: bool, limited: boo
     codes += [_C.RATE_LIMITED] if limited else []
     codes += _OF_CHANGING if method != "GET" else []
     answers: dict[int | str, dict[str, Any]] = {}
+    always = ("X-Request-ID", *(_QUOTA if limited and not public else ()))
     for status in (documented.status, *documented.also):
-        headers = {**_REQUEST_ID, **(_LOCATION if status in (201, 202) else {}), **(_REPLAYED if method != "GET" else {})}
-        headers |= _QUOTA if limited and not public else {}
-        answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": headers}
+        headers = (*always, *(("Location",) if status in (201, 202) else ()), *(("Idempotent-Replayed",) if method != "GET" else ()))
+        answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": _referred("headers", headers)}
         if documented.media:
             answers[status]["content"] = {media: {"schema": _STRING} for media in documented.media}
     if documented.quotes:
         quoted: Any = One[DryRunQuote]
         shape = documented.shape | quoted if documented.status == 200 else quoted
-        answers[200] = {"model": shape, "description": "Done; with `dryRun=true` the quote, and nothing done.", "headers": _REQUEST_ID}
+        meaning = "Done; with `dryRun=true` the quote, and nothing done."
+        headers = (*always, *(("Idempotent-Replayed",) if documented.status == 200 else ()))
+        answers[200] = {"model": shape, "description": meaning, "headers": _referred("headers", headers)}
     for status in sorted({problems.status_of(code) for code in codes}):
         at_status = [code for code in dict.fromkeys(codes) if problems.status_of(code) == status]
-        answers[status] = _error(at_status)
+        answers[status] = {
+            "model": ErrorAnswer,
+            "description": ", ".join(f"`{code}`" for code in at_status),
+            "headers": _referred("headers", (*always, *_OF_REFUSAL.get(status, ()))),
+            "content": {"application/json": {"examples": _referred("examples", at_status)}},
+        }
     return answers
 
 
-def _error(codes: Sequence[ErrorCode]) -> dict[str, Any]:
-    examples = {code.value: {"value": problems.envelope(DomainError(code, "Why it was refused."), "req_01hv8x")} for code in codes}
-    return {
-        "model": ErrorAnswer,
-        "description": ", ".join(f"`{code}`" for code in codes),
-        "headers": {**_REQUEST_ID, **(_RETRY_AFTER if problems.status_of(codes[0]) in (429, 503) else {})},
-        "content": {"application/json": {"examples": examples}},
-    }
+def _referred(kind: str, names: Sequence[str]) -> dict[str, Any]:
+    return {str(name): {"$ref": f"#/components/{kind}/{name}"} for name in names}
+
+
+def _example(code: ErrorCode) -> dict[str, Any]:
+    return {"value": problems.envelope(DomainError(code, "Why it was refused."), "req_01hv8x")}
 
 
 DESCRIPTION = f"""Payments for marketplaces: balances and escrow on Stellar.
@@ -112,6 +120,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Add what holds for all routes: how to authenticate, and the headers every request may carry."""
     components = document.setdefault("components", {})
     components["securitySchemes"] = SECURITY_SCHEMES
+    components["headers"] = {name: {"description": text, "schema": _STRING} for name, text in _HEADERS.items()}
+    components["examples"] = {code.value: _example(code) for code in ErrorCode}
     components["parameters"] = {
         name: {"name": header, "in": "query" if name == "DryRun" else "header", "required": False, "schema": schema, "description": text}
         for name, (header, schema, text) in _PARAMETERS.items()

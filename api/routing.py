@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -89,7 +90,7 @@ class Routes:
                 operation_id=_camel(route.endpoint.__name__),
                 tags=[self.tag],
                 summary=route.documented.summary,
-                description=route.endpoint.__doc__,
+                description=inspect.getdoc(route.endpoint),
                 status_code=route.documented.status,
                 response_model=None,
                 responses=responses(

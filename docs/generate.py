@@ -1,13 +1,23 @@
-"""Write the pages that are made from code: ``python -m docs.generate``."""
+"""Write the pages that are made from code: ``python -m docs.generate``.
+
+A change of the API that breaks its clients is refused, unless it is said to be meant: ``--accept-breaking-changes``.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
 from itertools import groupby
 from pathlib import Path
 
+from api.app import openapi_document
+from docs.compatibility import breaking_changes
 from offerhub.domain.events import AMOUNT_FIELDS, BALANCE_SOURCES, CATALOGUE, EventType
 
 PAGES = Path(__file__).parent
+OPENAPI = PAGES / "reference" / "openapi.json"
+_ACCEPT = "--accept-breaking-changes"
+HOW_TO_ACCEPT = "If this is meant: `make docs BREAKING=accepted`, and say so in the commit message."
 _HEAD = """# Events
 
 Made from `offerhub/domain/events.py` by `make docs`; do not edit.
@@ -37,6 +47,19 @@ def _fields(names: tuple[str, ...] | list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-if __name__ == "__main__":
+def openapi_page() -> str:
+    return json.dumps(openapi_document(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    page = openapi_page()
+    broken = breaking_changes(json.loads(OPENAPI.read_text(encoding="utf-8")), json.loads(page)) if OPENAPI.exists() else []
+    if broken and _ACCEPT not in arguments:
+        sys.exit("\n".join(["The API would break its clients:", *(f"  {change}" for change in broken), HOW_TO_ACCEPT]))
     (PAGES / "reference").mkdir(exist_ok=True)
     (PAGES / "reference" / "events.md").write_text(events_page(), encoding="utf-8")
+    OPENAPI.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import Field
 
 from api.schemas.fields import Body, Id, Shape
+from offerhub.domain.errors import ErrorCode
 
 Data = TypeVar("Data")
 
@@ -26,7 +27,9 @@ class Page(Shape, Generic[Data]):
 
 
 class ErrorBody(Shape):
-    code: str
+    """More codes may come; ``details`` depends on the code. ``docs`` is an address below the API's own origin."""
+
+    code: ErrorCode
     message: str
     details: dict[str, Any]
     request_id: str
