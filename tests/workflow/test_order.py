@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
+from offerhub.commands.dispute_facts import DisputeDeadlines
+from offerhub.commands.disputes import OpenDispute, open_dispute
 from offerhub.commands.order_facts import Accepted
+from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage
+from offerhub.domain.plans import Party
+from offerhub.domain.states import Decision
 from offerhub.storage.orders import OrderRecord
 from tests.e2e.rig import Rig
 
@@ -42,9 +47,27 @@ async def test_strange_messages_are_shown_and_change_nothing(rig: Rig) -> None:
     foreign = await rig.accept_release(other.id)
     await handle.signal("message", OrderMessage(order.id, foreign.operation.id, "release"))
     await _shows(rig, order.id, f"{foreign.operation.id} belongs to {other.id}")
-    await handle.signal("message", "not a message at all")
+    for strange in (["not a message at all"], [], [None, None], [{"operation_id": "\x00"}]):
+        await handle.signal("message", args=strange)
     await rig.succeeded(foreign)
     await rig.succeeded(await rig.accept_release(order.id))
+
+
+async def test_an_operation_of_a_dispute_is_left_to_the_disputes_workflow(rig: Rig) -> None:
+    order = await _funded_order(rig)
+    opened = await rig.commit(lambda t: open_dispute(t, OpenDispute(order.id, Party.BUYER, "QUALITY"), DisputeDeadlines()))
+    handle = (await rig.temporal()).get_workflow_handle(f"order/{order.id}")
+    await handle.signal("message", OrderMessage(order.id, opened.operation.id, "dispute_opening"))
+    await rig.succeeded(opened)
+    assert [attempt.state for attempt in await rig.attempts_of(opened.operation.id)] == ["CONFIRMED"]
+    dispute = (await rig.temporal()).get_workflow_handle(f"dispute/{opened.dispute.id}")
+    for strange in (["retry"], [], [1, 2]):
+        await dispute.signal("retry", args=strange)
+        await dispute.signal("message", args=strange)
+    wanted = ResolveDispute(opened.dispute.id, Decision.FULL_RELEASE, "ana")
+    await rig.succeeded(await rig.commit(lambda t: resolve_dispute(t, wanted)))
+    assert await dispute.result() == "RESOLVED"
+    assert await handle.result() == "RELEASED"
 
 
 async def test_message_for_a_closed_order_starts_nothing_on_the_chain(rig: Rig) -> None:
