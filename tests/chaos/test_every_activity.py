@@ -25,6 +25,7 @@ AT_ONCE = 3
 # Temporal notices a time-out or a death only after seconds: several installations share the places.
 SLOW = (Mode.TIME_OUT_AFTER, Mode.KILL_BEFORE, Mode.KILL_AFTER)
 SHARES = 4
+DEATHS_PATIENCE_S = 900.0
 
 
 @pytest.mark.timeout(120)
@@ -41,12 +42,15 @@ async def test_every_activity(install: Install, mode: Mode, record_property: Cal
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("mode", SLOW)
 async def test_every_activity_through_time_outs_and_deaths(
     install: Install, mode: Mode, record_property: Callable[[str, object], None]
 ) -> None:
-    record_property("cases", await _sabotage([install() for _ in range(SHARES)], Policy((mode,)), lives=1))
+    installations = [install() for _ in range(SHARES)]
+    for installation in installations:
+        installation.patience_s = DEATHS_PATIENCE_S
+    record_property("cases", await _sabotage(installations, Policy((mode,)), lives=1))
 
 
 async def _sabotage(installations: list[Installation], policy: Policy, lives: int) -> int:
