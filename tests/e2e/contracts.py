@@ -26,6 +26,11 @@ def shares(to_seller: int, to_buyer: int, fee_bps: int = FEE_BPS) -> Payout:
     return pay_out(to_seller, to_buyer, fee_bps)
 
 
+def together(*payouts: Payout) -> Payout:
+    """Fees are floored payout by payout."""
+    return Payout(*(sum(parts) for parts in zip(*(vars(one).values() for one in payouts), strict=True)))
+
+
 async def trade(rig: Rig, amount_stroops: int) -> tuple[UserRecord, UserRecord]:
     """Two parties, the buyer with exactly this much."""
     buyer, seller = await rig.user(), await rig.user()

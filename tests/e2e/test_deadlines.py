@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,16 @@ import pytest
 from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.commands.disputes import OpenDispute, open_dispute
 from offerhub.commands.milestones import extend_release, request_completion
-from offerhub.commands.orders import CreateOrder
+from offerhub.commands.orders import CreateOrder, MilestoneWish
 from offerhub.domain import ledger
 from offerhub.domain.plans import OperationKind, Party
-from offerhub.domain.states import Decision
+from offerhub.domain.states import Decision, ReleaseMode
 from offerhub.storage import disputes, operations
 from offerhub.storage.clock import WATCHING_LOCK
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.users import UserRecord
-from tests.e2e.contracts import assert_paid, shares, trade
+from tests.e2e.contracts import assert_paid, shares, together, trade
 from tests.e2e.rig import Rig
 from tests.services import PostgresServer, TestServices, start_sandbox
 
@@ -57,6 +58,27 @@ async def test_an_extension_puts_the_release_off(rig: Rig) -> None:
     assert (await rig.read_order(order.id)).state == "IN_PROGRESS"
     await rig.advance_clock(3 * A_DAY)
     await assert_paid(rig, await rig.closed(order.id, "RELEASED"), parties, shares(AMOUNT, 0))
+
+
+async def test_parts_are_paid_by_themselves_one_after_the_other(rig: Rig) -> None:
+    """The second part is due while the first is being paid: it waits for its turn, and for nothing else."""
+    parties = buyer, seller = await trade(rig, AMOUNT)
+    first = 300_000_111
+    wishes = (MilestoneWish("m1", "Draft", first), MilestoneWish("m2", "Final", AMOUNT - first))
+    order = await rig.reserved(
+        CreateOrder(
+            *(buyer.id, seller.id, AMOUNT, "USDC", "Logo design"),
+            milestones=wishes,
+            release_mode=ReleaseMode.PER_MILESTONE,
+            auto_release_after_s=A_DAY,
+        )
+    )
+    await rig.funded(order.id)
+    for ref in ("m1", "m2"):
+        await rig.succeeded(await rig.commit(partial(request_completion, order_id=order.id, ref=ref, evidence=None)))
+    await rig.advance_clock(A_DAY + 60)
+    closed = await rig.closed(order.id, "RELEASED")
+    await assert_paid(rig, closed, parties, together(shares(first, 0), shares(AMOUNT - first, 0)))
 
 
 async def test_a_release_by_itself_that_is_refused_is_tried_again_an_hour_later(rig: Rig) -> None:

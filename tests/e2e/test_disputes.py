@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import subprocess
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
+from devstack.binaries import temporal_program
 from offerhub.commands.dispute_facts import AcceptedDispute, DisputeDeadlines
 from offerhub.commands.disputes import OpenDispute, assign_dispute, open_dispute
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
@@ -65,6 +69,22 @@ async def test_split_by_signal(rig: Rig) -> None:
     assert f"freeze escrow · buyer {parties[0].id} · 80.0000333 USDC" in summaries
     plan = await handle.query("plan")
     assert [step["state"] for step in plan] == ["applied", "applied"]
+
+
+async def test_the_command_that_the_workflow_shows_decides_as_it_stands(rig: Rig) -> None:
+    parties, order = await _funded(rig)
+    opened = await _dispute(rig, order.id, Party.BUYER)
+    await rig.succeeded(opened)
+    handle = await _workflow(rig, opened)
+    await rig.until(lambda: _shows(rig, opened.dispute.id, "waits_for", "a decision"))
+    metadata = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    assert f"- Order: `{order.id}`" in metadata.current_details
+    [_whole, split] = [line for line in metadata.current_details.splitlines() if line.startswith("temporal workflow signal")]
+    words = [str(temporal_program()), *shlex.split(split)[1:], "--address", rig.temporal_address, "--namespace", rig.namespace]
+    done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    half = AMOUNT // 2
+    await assert_paid(rig, await rig.closed(order.id, "SPLIT"), parties, shares(half, AMOUNT - half))
 
 
 # No two neighbors are refused with the same sentence, so that each refusal can be told from the one before.

@@ -14,13 +14,12 @@ from offerhub.commands.refund import request_refund
 from offerhub.commands.release import request_milestone_release
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain import ledger
-from offerhub.domain.fees import Payout
 from offerhub.domain.plans import OperationKind, Party
 from offerhub.domain.states import Decision, ReleaseMode
 from offerhub.storage import operations
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.users import UserRecord
-from tests.e2e.contracts import assert_paid, gift, shares, trade
+from tests.e2e.contracts import assert_paid, gift, shares, together, trade
 from tests.e2e.rig import FEE_BPS, Rig
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,7 +51,7 @@ async def test_one_milestone_released_the_other_disputed_and_split(rig: Rig) -> 
     await rig.succeeded(await rig.commit(lambda t: resolve_dispute(t, wanted)))
     closed = await rig.closed(order.id, "SPLIT")
     assert [one.state for one in closed.milestones] == ["RELEASED", "SPLIT"]
-    await assert_paid(rig, closed, parties, _sum(shares(FIRST, 0), shares(to_seller, SECOND - to_seller)))
+    await assert_paid(rig, closed, parties, together(shares(FIRST, 0), shares(to_seller, SECOND - to_seller)))
     client = await rig.temporal()
     assert await client.get_workflow_handle(f"dispute/{opened.dispute.id}").result() == "RESOLVED"
     assert await client.get_workflow_handle(f"order/{order.id}").result() == "SPLIT"
@@ -77,7 +76,7 @@ async def test_what_strangers_paid_in_goes_to_the_buyer_after_the_last_milestone
     remainder = await _last(rig, order.id, OperationKind.REMAINDER)
     assert remainder is not None
     assert remainder.workflow_id == f"escrow/{closed.the_escrow.id}"
-    await assert_paid(rig, closed, parties, _sum(shares(FIRST, SECOND), shares(0, extra)))
+    await assert_paid(rig, closed, parties, together(shares(FIRST, SECOND), shares(0, extra)))
 
 
 async def test_refunds_of_all_milestones_with_a_promise_to_make_the_buyer_whole(rig: Rig) -> None:
@@ -114,11 +113,6 @@ async def _funded(rig: Rig, amounts: tuple[int, ...], *, make_buyer_whole: bool 
     order = await rig.reserved(request, Terms(FEE_BPS, make_buyer_whole))
     await rig.funded(order.id)
     return parties, await rig.read_order(order.id)
-
-
-def _sum(*payouts: Payout) -> Payout:
-    """Fees are floored payout by payout."""
-    return Payout(*(sum(parts) for parts in zip(*(vars(one).values() for one in payouts), strict=True)))
 
 
 async def _is_idle(rig: Rig, order_id: str) -> bool:
