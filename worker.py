@@ -97,6 +97,8 @@ WORKFLOWS = [
 PASSED_THROUGH = ("offerhub", "workflows")
 STOP_PATIENCE = timedelta(seconds=20)
 CACHED_WORKFLOWS = 2_000
+# What waits for a worker that was killed goes to another after this; for one that is merely busy, that costs a replay.
+DEAD_WORKER_NOTICED = timedelta(seconds=3)
 RESTART_S = 2.0
 _log = get_logger("worker")
 
@@ -208,6 +210,7 @@ def build_worker(role: str, client: Client, adapters: Adapters) -> Worker:
         workflow_runner=workflow_runner(),
         interceptors=[FailureInterceptor()],
         max_cached_workflows=CACHED_WORKFLOWS,
+        sticky_queue_schedule_to_start_timeout=DEAD_WORKER_NOTICED,
         max_concurrent_activities=200,
         graceful_shutdown_timeout=STOP_PATIENCE,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, initial=5, maximum=20),
