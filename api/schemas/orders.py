@@ -194,6 +194,12 @@ class OrderWithOperation(Shape):
     operation: Operation
 
 
+class MilestoneWithOperation(Shape):
+    success: Literal[True] = True
+    data: Milestone
+    operation: Operation
+
+
 class OrderMaybeWithOperation(Shape):
     """``operation`` only with ``checkout: fund``."""
 
