@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 
 from api import idempotency, present
-from api.answers import Answer, ok, page, success
+from api.answers import API_PREFIX, Answer, ok, page, success
 from api.auth import Scope
 from api.call import Call, CurrentCall
 from api.following import DISPUTE, Command, run_operation
@@ -103,6 +103,6 @@ async def resolve(call: CurrentCall, dispute_id: str, body: ResolveBody) -> Resp
 async def _add(call: Call, dispute_id: str, note: DisputeNote) -> Response:
     async def work(transaction: Transaction) -> Answer:
         entry: dict[str, Any] = present.dispute_entry(await add_to_dispute(transaction, dispute_id, note))
-        return Answer(201, success(entry))
+        return Answer(201, success(entry), f"{API_PREFIX}/disputes/{dispute_id}")
 
     return (await idempotency.run(call, work)).response()
