@@ -12,7 +12,9 @@ _AHEAD = text("SELECT ahead_s FROM engine_clock")
 _SET_AHEAD = text("UPDATE engine_clock SET ahead_s = :ahead_s WHERE ahead_s < :ahead_s")
 _PASSED_ORDERS = text(
     """
-    SELECT id FROM orders WHERE state <> 'CLOSED' AND reservation_expires_at <= :now AND reservation_expires_at > :since
+    SELECT id FROM orders
+    WHERE state <> 'CLOSED' AND state IN ('FUNDS_RESERVED', 'ESCROW_FUNDING') AND reservation_expires_at <= :now
+      AND reservation_expires_at > :since
     UNION SELECT id FROM orders WHERE state = 'IN_PROGRESS' AND auto_release_at <= :now AND auto_release_at > :since
     """
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -239,3 +239,15 @@ async def test_the_sweep_tells_the_workflows_of_what_has_passed_since_it_last_lo
     up_to, workflows = await told(up_to)
     assert workflows == {f"order/{expiring.order_id}", f"order/{releasing.order_id}", f"dispute/{opened.dispute.id}"}
     assert (await told(up_to))[1] == set()
+
+
+async def test_nobody_is_told_of_a_reservation_that_was_paid_for(market: Market) -> None:
+    """However long the order goes on: the sweep looks at all that ever passed, again and again."""
+    deal = await Deal.funded(market, EXPIRING)
+    await deal.later(DAY_S + 60)
+    async with market.database.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE workflow_messages SET dispatched_at = created_at")
+    await deal.run(lambda transaction: tell_passed(transaction, datetime(1970, 1, 1, tzinfo=UTC)))
+    async with market.database.engine.connect() as connection:
+        rows = await connection.exec_driver_sql("SELECT workflow_id FROM workflow_messages WHERE dispatched_at IS NULL")
+        assert rows.all() == []
