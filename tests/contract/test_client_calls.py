@@ -1,0 +1,242 @@
+"""What the existing client sends and reads, call by call, without the client: its paths, spellings and habits, over HTTP.
+
+Its habits: query parameters and orders in snake_case, POSTs without a body send none at all, balances and withdrawals are read at the top
+level and everything else under ``data``, and a request is repeated as it was after 408, 413, 429, 500, 502, 503 and 504.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from api.problems import PROBLEMS
+from offerhub.domain.errors import ErrorCode, Retry
+from tests.contract.conftest import Deployment
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+REPEATED = {408, 413, 429, 500, 502, 503, 504}
+TIMEOUT_S = 30
+Resource = dict[str, Any]
+
+
+class Client:
+    def __init__(self, deployment: Deployment, **headers: str) -> None:
+        headers = {"Authorization": f"Bearer {deployment.api_key}", "User-Agent": "OfferHub-SDK/0.0.0", **headers}
+        self.deployment = deployment
+        self.http = httpx.AsyncClient(base_url=deployment.api_url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    async def get(self, path: str, **query: str) -> Resource:
+        answer = await self.http.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def post(self, path: str, body: Resource | None = None) -> Resource:
+        answer = await (self.http.post(path) if body is None else self.http.post(path, json=body))
+        assert answer.status_code in (200, 201), answer.text
+        return dict(answer.json())
+
+    async def user(self, kind: str) -> str:
+        wish = {"externalUserId": uuid.uuid4().hex, "email": "someone@example.com", "type": kind}
+        user = (await self.post("users", wish))["data"]
+        assert {name: user[name] for name in wish} == wish
+        assert all(user[name] for name in ("id", "wallet", "createdAt", "updatedAt"))
+        return str(user["id"])
+
+    async def pay_in(self, user: str, amount: str) -> None:
+        address = (await self.get(f"users/{user}/wallet/deposit"))["data"]["address"]
+        async with httpx.AsyncClient(trust_env=False) as outside:
+            paid = await outside.post(f"{self.deployment.sandbox_url}/control/faucet", json={"address": address, "amount": amount})
+        assert paid.is_success, paid.text
+        await until(lambda: self._has(user, amount))
+
+    async def _has(self, user: str, amount: str) -> bool:
+        return bool((await self.get(f"users/{user}/balance"))["available"] == amount)
+
+    async def order(self, buyer: str, seller: str, **more: Any) -> Resource:
+        wish = {"buyer_id": buyer, "seller_id": seller, "amount": "80.00", "title": "A logo", **more}
+        return dict((await self.post("orders", wish))["data"])
+
+    async def funded(self, buyer: str, seller: str, **more: Any) -> Resource:
+        path = f"orders/{(await self.order(buyer, seller, **more))['id']}"
+        assert (await self.post(f"{path}/reserve"))["data"]["status"] == "FUNDS_RESERVED"
+        escrow = (await self.post(f"{path}/escrow"))["data"]["escrow"]
+        assert all(escrow[name] for name in ("id", "contractId", "amount", "status", "createdAt", "updatedAt"))
+        funded = (await self.post(f"{path}/escrow/fund"))["data"]
+        assert (funded["status"], funded["escrow"]["status"]) == ("IN_PROGRESS", "FUNDED")
+        return dict(funded)
+
+
+async def until(look: Callable[[], Awaitable[Any]], limit_s: float = 30) -> Any:
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        found = await look()
+        if found:
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not within {limit_s} s")
+
+
+@pytest.fixture
+async def client(deployment: Deployment) -> AsyncIterator[Client]:
+    client = Client(deployment)
+    yield client
+    await client.http.aclose()
+
+
+@pytest.fixture
+async def trade(client: Client) -> tuple[str, str]:
+    """A buyer with 200 USDC and a seller."""
+    buyer, seller = await client.user("BUYER"), await client.user("SELLER")
+    await client.pay_in(buyer, "200.00")
+    return buyer, seller
+
+
+async def test_wallet_and_balance(client: Client, trade: tuple[str, str]) -> None:
+    buyer, _ = trade
+    wallet = (await client.get(f"users/{buyer}/wallet"))["data"]
+    assert (wallet["type"], wallet["provider"], wallet["isActive"], wallet["isPrimary"]) == ("INVISIBLE", "STELLAR", True, True)
+    assert wallet["balance"] == {"usdc": "200.00", "xlm": "0.00"}
+    deposit = (await client.get(f"users/{buyer}/wallet/deposit"))["data"]
+    assert (deposit["provider"], deposit["method"], deposit["address"]) == ("STELLAR", "stellar_address", wallet["publicKey"])
+    assert set(deposit["asset"]) == {"code", "issuer"}
+    assert deposit["network"]
+    assert deposit["instructions"]
+    [transaction] = (await client.get(f"users/{buyer}/wallet/transactions", limit="10"))["data"]
+    assert (transaction["amount"], bool(transaction["id"] and transaction["createdAt"])) == ("200.00", True)
+    expected = {"userId": buyer, "available": "200.00", "reserved": "0.00", "currency": "USDC"}
+    for balance in (await client.get(f"users/{buyer}/balance"), await client.post(f"users/{buyer}/balance/sync")):
+        assert {name: balance[name] for name in expected} == expected
+        assert balance["updatedAt"]
+
+
+async def test_orders_are_made_listed_and_canceled(client: Client, trade: tuple[str, str]) -> None:
+    buyer, seller = trade
+    milestones = [
+        {"ref": "design", "description": "Mock-ups", "amount": "30.00"},
+        {"ref": "build", "description": "Page", "amount": "50.00"},
+    ]
+    facts = {"description": "Two parts", "metadata": {"cart": "7"}}
+    order = await client.order(buyer, seller, milestones=milestones, client_order_ref="cart-7", currency="USDC", **facts)
+    expected = {"clientOrderRef": "cart-7", "buyerId": buyer, "sellerId": seller, "amount": "80.00", "currency": "USDC", "title": "A logo"}
+    assert {name: order[name] for name in (*expected, *facts)} == {**expected, **facts}
+    assert (order["status"], order["escrow"], order["dispute"]) == ("ORDER_CREATED", None, None)
+    assert order["id"] and order["createdAt"] and order["updatedAt"]  # noqa: PT018
+    shown = (await client.get(f"orders/{order['id']}/milestones"))["data"]
+    assert [{name: one[name] for name in ("ref", "description", "amount")} for one in shown] == milestones
+    assert [(one["milestoneRef"], one["title"]) for one in shown] == [("design", "Mock-ups"), ("build", "Page")]
+    other = await client.order(buyer, seller)
+    await client.post(f"orders/{other['id']}/reserve")
+    assert (await client.post(f"orders/{other['id']}/cancel"))["data"]["finalStatus"] == "CANCELED"
+    assert (await client.post(f"orders/{order['id']}/cancel", {"reason": "Twice"}))["data"]["status"] == "CLOSED"
+    page = await client.get("orders", buyer_id=buyer, seller_id=seller, status="CLOSED", limit="1")
+    assert ([one["id"] for one in page["data"]], page["hasMore"]) == ([other["id"]], True)
+    page = await client.get("orders", buyer_id=buyer, limit="1", cursor=page["nextCursor"])
+    assert [one["id"] for one in page["data"]] == [order["id"]]
+
+
+async def test_escrow_milestone_and_release(client: Client, trade: tuple[str, str]) -> None:
+    buyer, seller = trade
+    order = await client.funded(buyer, seller, milestones=[{"ref": "all", "description": "All of it"}])
+    milestone = (await client.post(f"orders/{order['id']}/milestones/all/complete"))["data"]
+    assert (milestone["ref"], milestone["description"], bool(milestone["completedAt"])) == ("all", "All of it", True)
+    released = (await client.post(f"orders/{order['id']}/resolution/release"))["data"]
+    assert (released["id"], released["status"], released["finalStatus"]) == (order["id"], "CLOSED", "RELEASED")
+    assert (await client.get(f"users/{seller}/balance"))["available"] == released["quote"]["sellerReceives"]
+    assert (await client.get(f"orders/{order['id']}"))["data"]["escrow"]["status"] == "RELEASED"
+
+
+async def test_refund(client: Client, trade: tuple[str, str]) -> None:
+    order = await client.funded(*trade)
+    refunded = (await client.post(f"orders/{order['id']}/resolution/refund", {"reason": "Not delivered"}))["data"]
+    assert (refunded["status"], refunded["finalStatus"]) == ("CLOSED", "REFUNDED")
+    balance = Decimal((await client.get(f"users/{trade[0]}/balance"))["available"])
+    assert balance == 120 + Decimal(refunded["quote"]["buyerReceivesOnRefund"])
+
+
+async def test_disputes(client: Client, trade: tuple[str, str]) -> None:
+    order = await client.funded(*trade)
+    wish = {"openedBy": "BUYER", "reason": "NOT_DELIVERED", "evidence": ["a letter"]}
+    dispute = (await client.post(f"orders/{order['id']}/resolution/dispute", wish))["data"]
+    expected = {"orderId": order["id"], "openedBy": "BUYER", "reason": "NOT_DELIVERED", "status": "OPEN"}
+    assert {name: dispute[name] for name in expected} == expected
+    listed = (await client.get("disputes", orderId=order["id"], status="OPEN", openedBy="BUYER"))["data"]
+    assert [one["id"] for one in listed] == [dispute["id"]]
+    path = f"disputes/{dispute['id']}"
+    assert (await client.post(f"{path}/assign", {"assignedTo": "ana"}))["data"]["status"] == "UNDER_REVIEW"
+    decision = {"decision": "SPLIT", "releaseAmount": "60.00", "refundAmount": "20.00", "note": "Half was done"}
+    assert (await client.post(f"{path}/resolve", decision))["data"]["status"] == "RESOLVED"
+    assert (await client.get(path))["data"]["status"] == "RESOLVED"
+    assert (await client.get(f"orders/{order['id']}"))["data"]["finalStatus"] == "SPLIT"
+
+
+async def test_withdrawals(client: Client, trade: tuple[str, str]) -> None:
+    buyer, _ = trade
+    facts = {"userId": buyer, "amount": "30.00", "currency": "USDC", "description": "Earnings"}
+    wish = {**facts, "commit": True, "destinationType": "crypto", "destinationRef": client.deployment.payee}
+    paid = await client.post("withdrawals", wish)
+    assert {name: paid[name] for name in facts} == facts
+    assert all(paid[name] for name in ("id", "status", "createdAt", "updatedAt"))
+
+    async def final() -> Resource | None:
+        now = await client.get(f"withdrawals/{paid['id']}")
+        return now if now["transactionHash"] else None
+
+    assert (await until(final))["id"] == paid["id"]
+    page = await client.get("withdrawals", limit="1")
+    assert ([one["id"] for one in page["data"]], "hasMore" in page, "nextCursor" in page) == ([paid["id"]], True, True)
+    nobody = await client.http.post("withdrawals", json={name: wish[name] for name in wish if name != "userId"})
+    assert (nobody.status_code, nobody.json()["error"]["code"]) == (400, "VALIDATION_ERROR")
+
+
+async def test_changes_past_the_books_are_refused_and_name_the_command_instead(client: Client, trade: tuple[str, str]) -> None:
+    buyer, seller = trade
+    instead = {
+        "credit": "GET /users/{userId}/wallet/deposit",
+        "debit": "POST /withdrawals",
+        "reserve": "POST /orders/{orderId}/reserve",
+        "release": "POST /orders/{orderId}/resolution/release",
+        "cancel-reservation": "POST /orders/{orderId}/cancel",
+        "deduct-reserved": "POST /orders/{orderId}/escrow",
+    }
+    for change, command in instead.items():
+        body = {"amount": "1.00", "reference": "r"} | ({"recipientId": seller} if change == "release" else {})
+        refused = await client.http.post(f"users/{buyer}/balance/{change}", json=body)
+        assert refused.status_code == 403
+        assert command in refused.json()["error"]["message"]
+    assert (await client.get(f"users/{buyer}/balance"))["available"] == "200.00"
+
+
+async def test_a_request_repeated_after_a_503_is_done_once(client: Client, trade: tuple[str, str]) -> None:
+    order = await client.order(*trade)
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    path = f"orders/{order['id']}/reserve"
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {client.deployment.master_key}"}, trust_env=False) as master:
+        drain = f"{client.deployment.api_url}/maintenance/drain"
+        (await master.post(drain)).raise_for_status()
+        try:
+            refused = await client.http.post(path, headers=key)
+        finally:
+            (await master.delete(drain)).raise_for_status()
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    first = await client.http.post(path, headers=key)
+    second = await client.http.post(path, headers=key)
+    assert (first.status_code, first.json()["data"]["status"]) == (200, "FUNDS_RESERVED")
+    assert (second.json(), second.headers["idempotent-replayed"]) == (first.json(), "true")
+    assert (await client.get(f"users/{trade[0]}/balance"))["reserved"] == "80.00"
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_what_is_repeated_may_help_and_what_never_helps_is_not(code: ErrorCode) -> None:
+    problem = PROBLEMS[code]
+    if code is ErrorCode.PAYLOAD_TOO_LARGE:
+        assert (problem.status, problem.retry) == (413, Retry.NEVER), "the client repeats it in vain, harmlessly: it never got in"
+    else:
+        assert (problem.status in REPEATED) <= (problem.retry is not Retry.NEVER)
