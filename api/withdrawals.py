@@ -38,7 +38,7 @@ async def create_withdrawal(call: CurrentCall, body: CreateWithdrawalBody) -> Re
     """
     request = RequestWithdrawal(body.user_id, body.amount, parse_memo(body.memo, body.memo_type), body.description, body.currency)
     # A repeated request gets its kept answer, whatever the destination looks like by now.
-    kept = await idempotency.kept(call)
+    kept = None if call.dry_run else await idempotency.kept(call)
     if kept is not None:
         return (await follow(call, kept, WITHDRAWAL, 201)).response()
     await call.services.rate_limits.check(Limit.WITHDRAWALS, body.user_id)

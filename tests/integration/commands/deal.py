@@ -156,18 +156,19 @@ class Deal:
         return view
 
     async def books(self) -> dict[str, int]:
-        """Everything the ledger holds anywhere, by its role in this deal; the outside's side is left out."""
+        """What the ledger holds, by its role in this deal."""
+        order = await self.order()
         names = {
             f"user:{self.buyer.id}:available": "buyer",
             f"user:{self.buyer.id}:reserved": "reserved",
             f"user:{self.seller.id}:available": "seller",
             "platform:revenue": "platform",
             "protocol:fees": "protocol",
+            f"escrow:{order.escrow.id if order.escrow else None}": "escrow",
         }
         async with self.market.database.reading() as reader:
             rows = await reader.rows(_BALANCES)
-        escrow = {row["account"]: "escrow" for row in rows if row["account"].startswith("escrow:")}
-        return {(names | escrow)[row["account"]]: row["balance"] for row in rows if not row["account"].startswith("world:")}
+        return {names[row["account"]]: row["balance"] for row in rows if row["account"] in names}
 
     async def events(self, prefix: str = "") -> list[tuple[str, dict[str, Any]]]:
         async with self.market.database.reading() as reader:
