@@ -53,15 +53,18 @@ class ReadBackActivities:
             raise
 
     @activity.defn
-    async def observe_excess(self, operation_id: str) -> None:
-        """Before a resolution: what the contract holds beyond our books goes to the buyer with it, or it could not be resolved."""
+    async def observe_excess(self, operation_id: str) -> int:
+        """Before a resolution: what the contract holds beyond our books goes to the buyer with it, or it could not be resolved.
+
+        Returns what that is, in stroops.
+        """
         async with self._database.reading() as reader:
             operation = await operations.get(reader, operation_id)
         if operation is None:
             raise LookupError(f"there is no operation {operation_id}")
         held_stroops = await self._held(operation.resource_id)
         async with self._database.transaction(operation_context(operation)) as transaction:
-            await remainder.take_in_excess(transaction, operation_id, held_stroops)
+            return await remainder.take_in_excess(transaction, operation_id, held_stroops)
 
     @activity.defn
     async def withdraw_remaining(self, order_id: str) -> None:

@@ -112,9 +112,9 @@ async def read_contract_back(step: PlannedStep) -> None:
     await _remote("read_contract_back", step, type(None), ORDERS_QUEUE, f"read the contract back before: {step.summary}")
 
 
-async def observe_excess(operation_id: str) -> None:
-    """What strangers have paid into the contract is paid out with it."""
-    await _remote("observe_excess", operation_id, type(None), ORDERS_QUEUE, "what the contract holds before it is resolved")
+async def observe_excess(operation_id: str) -> int:
+    """What strangers have paid into the contract, in stroops: it is paid out with the rest."""
+    return await _remote("observe_excess", operation_id, int, ORDERS_QUEUE, "what the contract holds before it is resolved")
 
 
 async def withdraw_remaining(order_id: str) -> None:

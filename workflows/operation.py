@@ -15,6 +15,8 @@ from workflows import calls
 from workflows.chain_step import StepRefused, Walk
 
 LOOK_AGAIN = timedelta(seconds=5)
+# Somebody who pays in between our look and our envelope, this often for one resolution, means it: a person decides what then.
+MOST_GIFTS = 5
 Booked = TypeVar("Booked", BookingResult, WithdrawalBooking)
 
 
@@ -43,8 +45,7 @@ class OperationWorkflow:
 
     async def _through(self, plan: OperationPlan) -> OperationResult:
         for step in plan.steps:
-            await self._look_before(plan, step)
-            await self.walk.carry_out(step)
+            await self._carry_out(plan, step)
             if plan.kind == OperationKind.CHECKOUT and step.action == Action.DEPLOY:
                 await self._book(plan)
         return OperationResult((await self._book(plan)).order, self.walk.outcomes)
@@ -52,12 +53,29 @@ class OperationWorkflow:
     async def _book(self, plan: OperationPlan) -> BookingResult:
         return await self.until_booked(plan.operation_id, lambda: calls.book_operation(plan.operation_id))
 
-    async def _look_before(self, plan: OperationPlan, step: PlannedStep) -> None:
-        """What the chain must be asked before this step: is this our contract, and what does it hold?"""
+    async def _carry_out(self, plan: OperationPlan, step: PlannedStep) -> None:
+        """Before some steps the chain is asked: is this our contract, and what does it hold?"""
+        if step.action == Action.RESOLVE:
+            await self._resolve(plan, step)
+            return
         if step.action == Action.FUND:
             await self.walk.check_contract(step)
-        if step.action == Action.RESOLVE:
-            await calls.observe_excess(plan.operation_id)
+        await self.walk.carry_out(step)
+
+    async def _resolve(self, plan: OperationPlan, step: PlannedStep) -> None:
+        """The contract pays out all it holds or nothing. When it refuses, a stranger may have paid in since we looked."""
+        known_stroops = await calls.observe_excess(plan.operation_id)
+        for _gift in range(MOST_GIFTS):
+            try:
+                await self.walk.carry_out(step)
+            except StepRefused:
+                found_stroops = await calls.observe_excess(plan.operation_id)
+                if found_stroops == known_stroops:
+                    raise
+                known_stroops = found_stroops
+            else:
+                return
+        await self.walk.carry_out(step)
 
     async def until_booked(self, operation_id: str, book: Callable[[], Awaitable[Booked]]) -> Booked:
         """Move the ledger as the chain moved the money. Where the two disagree nothing is booked until a person says ``retry``.

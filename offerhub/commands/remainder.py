@@ -28,23 +28,24 @@ from offerhub.storage.unit_of_work import Transaction
 _RESOLVING = frozenset({OperationKind.REFUND, OperationKind.DISPUTE_RESOLUTION})
 
 
-async def take_in_excess(transaction: Transaction, operation_id: str, held_stroops: int) -> None:
+async def take_in_excess(transaction: Transaction, operation_id: str, held_stroops: int) -> int:
     """``held_stroops`` is what the chain shows before a resolution: what goes beyond the decided shares goes to the buyer with them.
 
-    What an earlier resolution that was refused has taken in is in the books already. Nothing happens on multi-release contracts (a
-    milestone is resolved by its own amount), nor a second time: the contract judges what comes in after the first look.
+    Returns what that is by now, in stroops. What an earlier resolution that was refused has taken in is in the books already. Nothing
+    happens once an envelope is signed that may apply, or on multi-release contracts (a milestone is resolved by its own amount).
     """
     operation = await get_operation(transaction, operation_id)
     order = await lock_order(transaction, operation.resource_id)
     if is_finished(operation) or OperationKind(operation.kind) not in _RESOLVING or operation.subject.per_milestone:
-        return
+        return operation.subject.excess_stroops
     subject = operation.subject
     excess = held_stroops - subject.seller_stroops - subject.buyer_stroops
     resolving = [one for one in await attempts.of_operation(transaction, operation.id) if one.step and one.step["action"] == "resolve"]
-    if excess <= 0 or subject.excess_stroops or any(one.is_open or one.state is AttemptState.CONFIRMED for one in resolving):
-        return
+    if excess <= subject.excess_stroops or any(one.is_open or one.state is AttemptState.CONFIRMED for one in resolving):
+        return subject.excess_stroops
     await _take_in(transaction, order, operation.id, held_stroops)
     await operations.set_subject(transaction, operation.id, replace(subject, excess_stroops=excess))
+    return excess
 
 
 async def withdraw_remaining(transaction: Transaction, order_id: str, held_stroops: int) -> OperationRecord | None:
@@ -72,6 +73,6 @@ async def _take_in(transaction: Transaction, order: OrderRecord, operation_id: s
     excess = held_stroops - await books.balance(transaction, ledger.in_escrow(order.the_escrow.id))
     if excess <= 0:
         return
-    await books.post(transaction, ledger.excess(operation_id, order.the_escrow.id, excess))
+    await books.post(transaction, ledger.excess(f"{operation_id}/{held_stroops}", order.the_escrow.id, excess))
     transaction.audit("escrow.excess_found", ("escrow", order.the_escrow.id), None, {"amount": format_amount(excess)})
     emit_escrow(transaction, "escrow.excess_found", order, amount=format_amount(excess), operationId=operation_id)

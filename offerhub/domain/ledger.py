@@ -107,9 +107,9 @@ def pay_out(subject: tuple[str, str], parties: Beneficiaries, payout: Payout, tr
     return Posting(*subject, tuple(part for part in parts if part.amount_stroops), transaction_hash)
 
 
-def excess(operation_id: str, escrow_id: str, amount_stroops: int) -> Posting:
+def excess(reference: str, escrow_id: str, amount_stroops: int) -> Posting:
     """Somebody outside has paid into the contract: found before a payout, so that the books hold what the chain holds."""
-    return _move(_Subject(operation_id, "excess"), WORLD_STELLAR, in_escrow(escrow_id), amount_stroops)
+    return _move(_Subject(reference, "excess"), WORLD_STELLAR, in_escrow(escrow_id), amount_stroops)
 
 
 def compensate(operation_id: str, buyer_id: str, sources: tuple[int, int], transaction_hash: str) -> Posting:

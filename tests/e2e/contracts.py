@@ -40,6 +40,11 @@ async def trade(rig: Rig, amount_stroops: int) -> tuple[UserRecord, UserRecord]:
 
 async def gift(rig: Rig, contract_id: str | None, amount_stroops: int) -> None:
     """Somebody outside pays into the contract."""
-    stranger = await OutsideAccount.open(rig.sandbox)
-    await rig.control("faucet", {"address": stranger.address, "amount": format_amount(amount_stroops)})
-    await stranger.pay_into_contract(str(contract_id), amount_stroops)
+    await (await stranger(rig, amount_stroops)).pay_into_contract(str(contract_id), amount_stroops)
+
+
+async def stranger(rig: Rig, amount_stroops: int) -> OutsideAccount:
+    """With so much USDC."""
+    account = await OutsideAccount.open(rig.sandbox)
+    await rig.control("faucet", {"address": account.address, "amount": format_amount(amount_stroops)})
+    return account

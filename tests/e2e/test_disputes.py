@@ -21,7 +21,7 @@ from offerhub.domain.states import Decision
 from offerhub.storage import disputes
 from offerhub.storage.disputes import DisputeRecord
 from offerhub.storage.orders import OrderRecord
-from tests.e2e.contracts import assert_paid, gift, shares, trade
+from tests.e2e.contracts import assert_paid, gift, shares, stranger, trade
 from tests.e2e.rig import Rig
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -165,6 +165,28 @@ async def test_gift_to_a_disputed_contract_goes_to_the_buyer_with_the_decision(r
     await assert_paid(rig, await rig.closed(order.id, "SPLIT"), parties, shares(TO_SELLER, TO_BUYER + 7_000_001))
 
 
+async def test_gift_between_our_look_and_our_envelope_only_costs_another_envelope(rig: Rig) -> None:
+    parties, order = await _funded(rig)
+    opened = await _dispute(rig, order.id, Party.BUYER)
+    await rig.succeeded(opened)
+    contract_id = str((await rig.read_order(order.id)).the_escrow.contract_id)
+    giver = await stranger(rig, 1)
+    await rig.control("ledger", {"intervalSeconds": None})
+    try:
+        # It waits for the next ledger, ahead of ours, and is in no balance yet.
+        giving = asyncio.create_task(giver.pay_into_contract(contract_id, 1))
+        await asyncio.sleep(1)
+        wanted = ResolveDispute(opened.dispute.id, Decision.FULL_RELEASE, "ana")
+        accepted = await rig.commit(lambda t: resolve_dispute(t, wanted))
+        await rig.until(lambda: _is_submitted(rig, accepted.operation.id))
+    finally:
+        await rig.control("ledger", {"intervalSeconds": 0})
+    await giving
+    await rig.succeeded(accepted)
+    assert [attempt.state for attempt in await rig.attempts_of(accepted.operation.id)] == ["REJECTED", "CONFIRMED"]
+    await assert_paid(rig, await rig.closed(order.id, "RELEASED"), parties, shares(AMOUNT, 1))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def held(rig: Rig) -> AcceptedDispute:
     """One dispute that waits for a decision, for all the bad ones."""
@@ -195,6 +217,10 @@ async def _workflow(rig: Rig, opened: AcceptedDispute) -> WorkflowHandle[Any, An
 async def _shows(rig: Rig, dispute_id: str, name: str, value: str) -> bool:
     found = await (await rig.temporal()).get_workflow_handle(f"dispute/{dispute_id}").query("state")
     return bool(found.get(name) == value)
+
+
+async def _is_submitted(rig: Rig, operation_id: str) -> bool:
+    return any(attempt.state == "SUBMITTED" for attempt in await rig.attempts_of(operation_id))
 
 
 async def _read(rig: Rig, dispute_id: str) -> DisputeRecord:
