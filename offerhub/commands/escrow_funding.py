@@ -18,7 +18,7 @@ from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowChange, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
-_STATES_BEFORE = frozenset({EscrowState.CREATING, EscrowState.CREATED, EscrowState.FUNDING})
+_NEVER_FUNDED = frozenset({EscrowState.CREATING, EscrowState.CREATED, EscrowState.FUNDING, EscrowState.ABANDONED})
 
 
 async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
@@ -29,7 +29,7 @@ async def request_funding(transaction: Transaction, order_id: str) -> Accepted:
         return Accepted(order, running)
     if order.escrow is None:
         raise DomainError(ErrorCode.ESCROW_NOT_FOUND, "The order has no escrow yet; create it first.", {"orderId": order.id})
-    if order.escrow.state not in _STATES_BEFORE:
+    if order.escrow.state not in _NEVER_FUNDED:
         raise DomainError(ErrorCode.ESCROW_ALREADY_FUNDED, "The escrow is funded already.", {"escrowId": order.escrow.id})
     if order.state is OrderState.ESCROW_CREATING:
         raise DomainError(ErrorCode.ESCROW_NOT_READY, "The escrow contract is still being created.", {"escrowId": order.escrow.id})

@@ -22,6 +22,7 @@ from temporalio.client import WorkflowExecutionStatus
 from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, request_withdrawal
 from offerhub.domain.withdrawals import AddressKind, Destination
 from offerhub.storage.users import UserRecord
+from tests.chaos import contract_flags
 from tests.chaos.cases import FOLDER_VARIABLE, CaseFolder
 from tests.e2e.rig import Rig, acting
 
@@ -147,6 +148,7 @@ class Installation(Rig):
         await self._assert_chain_knows_no_more()
         await self.assert_books_equal_chain(*self.parties)
         await self._assert_books_balance()
+        await self.assert_contracts_as_ordered()
         assert self.cases.violations() == []
 
     async def _is_quiet(self) -> bool:
@@ -192,30 +194,43 @@ class Installation(Rig):
         known = {row["inner_hash"] for row in await self.rows("SELECT inner_hash FROM attempts")}
         assert sent <= known, sent - known
 
-    async def _assert_books_balance(self) -> None:
+    async def assert_ledger_adds_up(self) -> None:
+        """True at any time, whatever is under way."""
         assert await self.rows("SELECT posting_id FROM ledger_entries GROUP BY posting_id HAVING sum(amount) <> 0") == []
         drifted = """SELECT b.account FROM account_balances b LEFT JOIN ledger_entries e USING (account)
                      GROUP BY b.account, b.balance HAVING b.balance <> coalesce(sum(e.amount), 0)"""
         assert await self.rows(drifted) == []
+
+    async def _assert_books_balance(self) -> None:
+        await self.assert_ledger_adds_up()
         assert await self.rows("SELECT account FROM account_balances WHERE account LIKE 'transit:%' AND balance <> 0") == []
         escrows = await self.rows("SELECT id, contract_id FROM escrows WHERE contract_id IS NOT NULL ORDER BY id")
         held = await self._in_contracts([escrow["contract_id"] for escrow in escrows])
         assert held == [await self.balance(f"escrow:{escrow['id']}") for escrow in escrows]
 
     async def _in_contracts(self, contract_ids: list[str]) -> list[int]:
-        """Asked as seldom as possible: where Trustless Work counts requests, these count too."""
-        held: list[int] = []
+        found = await self.ask_trustless("get-multiple-escrow-balance", "addresses[]", contract_ids)
+        return [int(one["balance"] * 10**7) for one in found]
+
+    async def ask_trustless(self, question: str, name: str, contract_ids: list[str]) -> list[dict[str, Any]]:
+        """One answer for each contract. Asked as seldom as possible: where Trustless Work counts requests, these count too."""
+        answers: list[dict[str, Any]] = []
         async with httpx.AsyncClient(headers={"x-api-key": self.sandbox.environment["TRUSTLESS_WORK_API_KEY"]}) as client:
-            url = f"{self.sandbox.environment['TRUSTLESS_WORK_URL']}/helper/get-multiple-escrow-balance"
+            url = f"{self.sandbox.environment['TRUSTLESS_WORK_URL']}/helper/{question}"
             for first in range(0, len(contract_ids), ESCROWS_AT_ONCE):
-                asked = contract_ids[first : first + ESCROWS_AT_ONCE]
-                answer = await client.get(url, params={"addresses[]": asked})
+                asked = {name: contract_ids[first : first + ESCROWS_AT_ONCE], "validateOnChain": "true"}
+                answer = await client.get(url, params=asked)
                 if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
                     await asyncio.sleep(int(answer.headers["Retry-After"]))
-                    answer = await client.get(url, params={"addresses[]": asked})
-                found = json.loads(answer.raise_for_status().content, parse_float=Decimal, parse_int=Decimal)
-                held += [int(one["balance"] * 10**7) for one in found]
-        return held
+                    answer = await client.get(url, params=asked)
+                answers += json.loads(answer.raise_for_status().content, parse_float=Decimal, parse_int=Decimal)
+        return answers
+
+    async def assert_contracts_as_ordered(self, order_id: str | None = None) -> None:
+        """Of one order or of all: what is frozen, paid and decided here is so on the contract, and nothing else is."""
+        ordered = {row["contract_id"]: contract_flags.flags_of(row) for row in await self.rows(contract_flags.ORDERS, order_id=order_id)}
+        found = await self.ask_trustless("get-escrow-by-contract-ids", "contractIds[]", list(ordered))
+        assert {one["contractId"]: contract_flags.flags_on_chain(one) for one in found} == ordered
 
     async def _transaction(self, inner_hash: str) -> dict[str, Any] | None:
         async with httpx.AsyncClient() as client:

@@ -284,11 +284,15 @@ class Rig:
         outer.sign(payer)
         await asyncio.to_thread(horizon.submit_transaction, outer)
 
-    async def assert_books_equal_chain(self, *parties: UserRecord) -> None:
+    async def assert_wallets_hold(self, *parties: UserRecord) -> None:
+        """What the books say they hold."""
         for user in parties:
             async with self.database.reading() as reader:
                 booked = await books.user_balance(reader, user.id)
             assert booked.in_wallet == await self.on_chain(str(user.public_key))
+
+    async def assert_books_equal_chain(self, *parties: UserRecord) -> None:
+        await self.assert_wallets_hold(*parties)
         assert await self.balance("platform:revenue") == await self.on_chain(await self.platform_key())
 
     async def attempts_of(self, operation_id: str) -> list[AttemptRecord]:
