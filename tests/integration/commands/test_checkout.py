@@ -114,6 +114,9 @@ async def test_an_escrow_that_was_never_funded_is_abandoned_once(market: Market)
     assert await deal.books() == {"buyer": AMOUNT}
     told = [name for name, _ in await deal.events()][-4:]
     assert told == ["balance.released", "order.closed", "escrow.abandoned", "order.canceled"]
+    with pytest.raises(DomainError) as refusal:
+        await deal.do(request_funding)
+    assert (refusal.value.code, refusal.value.details["currentState"]) == (ErrorCode.INVALID_STATE, "CLOSED")
 
 
 async def test_what_is_being_funded_is_not_abandoned(market: Market) -> None:
