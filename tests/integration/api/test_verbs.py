@@ -63,6 +63,7 @@ async def test_an_escrow_is_abandoned(api: Api) -> None:
     for body in ({"reason": "changed my mind"}, None):
         order = await created(await api.client.post(path, json=body))
         assert (order["status"], order["finalStatus"], order["escrow"]["status"]) == ("CLOSED", "CANCELED", "ABANDONED")
+    order = (await api.client.get(f"/orders/{deal.order_id}")).json()["data"]
     assert (order["cancelReason"], bool(order["escrow"]["contractId"])) == ("changed my mind", True)
     fresh = await Deal.agreed(api.market)
     assert refusal(await api.client.post(f"/orders/{fresh.order_id}/escrow/abandon")) == (404, "ESCROW_NOT_FOUND")
