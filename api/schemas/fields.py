@@ -55,6 +55,13 @@ def check_blank(value: str) -> str:
     return value
 
 
+def _check_reference(value: str) -> str:
+    """References stand in addresses, where a line end cannot."""
+    if "\n" in value or "\r" in value:
+        raise ValueError("must be one line")
+    return check_blank(value)
+
+
 def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     if len(value) > METADATA_KEYS:
         raise ValueError(f"at most {METADATA_KEYS} keys")
@@ -74,7 +81,7 @@ RequestedCurrency = Annotated[str, StringConstraints(max_length=12), AfterValida
 Amount = Annotated[str, StringConstraints(pattern=r"^\d+\.\d{2,7}$"), Field(examples=["80.00"])]
 Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"), Field(examples=["2026-01-31T12:00:00.000Z"])]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(check_blank)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_check_reference)]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_blank)]
 Description = Annotated[str, StringConstraints(max_length=500)]
 Reason = Annotated[str, StringConstraints(max_length=500)]

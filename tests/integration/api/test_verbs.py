@@ -247,3 +247,8 @@ async def test_a_milestone_orders_quote_sums_what_each_part_loses(api: Api) -> N
         "sellerReceives": "0.000099",
         "buyerReceivesOnRefund": "0.000099",
     }
+
+
+@pytest.mark.parametrize("reference", ["a\nb", "a\r", "  ", ""])
+async def test_a_reference_is_one_line_as_it_stands_in_addresses(api: Api, reference: str) -> None:
+    assert refusal(await api.client.post("/users", json={"externalUserId": reference})) == (400, "VALIDATION_ERROR")
