@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-
 from tests.integration.api.conftest import MASTER, Api
 from tests.integration.api.test_orders import UNIT, created, parties, wish
 
@@ -39,20 +36,6 @@ async def test_keys_belong_to_their_caller(api: Api) -> None:
     async with api.acting(await api.key("*")) as other:
         second = await created(await other.post("/orders", json=wish(buyer, seller), headers=headers))
     assert first["id"] != second["id"]
-
-
-async def test_fifty_identical_requests_at_once_make_one_order(api: Api) -> None:
-    buyer, seller = await parties(api)
-    headers = {"Idempotency-Key": "order-1"}
-    answers = await asyncio.gather(*(api.client.post("/orders", json=wish(buyer, seller), headers=headers) for _ in range(50)))
-    made = {answer.json()["data"]["id"] for answer in answers if answer.status_code == 201}
-    refused = Counter(answer.json()["error"]["code"] for answer in answers if answer.status_code != 201)
-    assert len(made) == 1
-    assert set(refused) <= {"IDEMPOTENCY_KEY_IN_PROGRESS"}
-    listed = (await api.client.get("/orders")).json()["data"]
-    assert [order["id"] for order in listed] == list(made)
-    again = await api.client.post("/orders", json=wish(buyer, seller), headers=headers)
-    assert again.json()["data"]["id"] in made
 
 
 async def test_a_refusal_of_the_domain_is_kept_too(api: Api) -> None:
