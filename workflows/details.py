@@ -117,12 +117,10 @@ def steps_page(progress: Sequence[StepProgress], note: str = "") -> str:
     head = [note, ""] if note else []
     if not progress:
         return "\n".join([*head, "No step has begun."])
-    rows = [
-        f"| {shown.step.summary} | {shown.state} | {shown.envelopes} | `{shown.transaction_hash or '-'}` | {_cell(shown.reason)} |"
-        for shown in progress
-    ]
-    return "\n".join([*head, "| Step | State | Envelopes | Transaction | Last reason |", "|---|---|---|---|---|", *rows])
+    return "\n".join([*head, *(line for number, shown in enumerate(progress, 1) for line in _step(number, shown))])
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ") or "-"
+def _step(number: int, shown: StepProgress) -> list[str]:
+    envelopes = str(shown.envelopes) if shown.envelopes > 1 else ""
+    facts = [("Transaction", shown.transaction_hash), ("Envelopes so far", envelopes), ("Last reason", shown.reason)]
+    return [f"{number}. {shown.step.summary}: **{shown.state}**", *(f"   {line}" for line in _listed(facts))]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from offerhub.commands.balances import BalanceChange, book
+from offerhub.commands.operation_facts import require_moved
 from offerhub.commands.order_facts import Accepted, accept, emit_escrow, in_flight, lock_order, move_escrow, move_order, require_idle
 from offerhub.domain import ledger
-from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
+from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.messages import Movement, Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind
@@ -69,6 +70,4 @@ async def undo_funding(transaction: Transaction, order: OrderRecord, _operation:
 
 async def _check_movements(transaction: Transaction, order: OrderRecord, movements: Sequence[Movement]) -> None:
     buyer = (await users.standings(transaction, (order.buyer_id,)))[order.buyer_id]
-    expected = [Movement(str(buyer.public_key), str(order.the_escrow.contract_id), order.amount)]
-    if list(movements) != expected:
-        raise LedgerMismatchError(f"funding should have moved {expected}, the chain moved {list(movements)}")
+    require_moved("funding", Movement(str(buyer.public_key), str(order.the_escrow.contract_id), order.amount), movements)

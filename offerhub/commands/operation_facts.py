@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.events import Event
-from offerhub.domain.messages import Refusal
+from offerhub.domain.messages import Movement, Refusal
+from offerhub.domain.money import format_amount
 from offerhub.domain.plans import Step, intent_id
 from offerhub.domain.states import AttemptState, OperationStatus
 from offerhub.storage import attempts, operations
@@ -40,6 +44,17 @@ async def fail_operation(transaction: Transaction, refusal: Refusal) -> bool:
         return False
     await attempts.leave_queues_of(transaction, refusal.operation_id)
     return True
+
+
+def require_moved(doing: str, promised: Movement, found: Sequence[Movement]) -> None:
+    """Raises ``LedgerMismatchError``, in words that a person can look into, when the chain moved anything but what was promised."""
+    if list(found) != [promised]:
+        raise LedgerMismatchError(f"{doing} should have moved {_in_words([promised])}, the chain moved {_in_words(found)}")
+
+
+def _in_words(movements: Sequence[Movement]) -> str:
+    said = [f"{format_amount(one.amount_stroops)} USDC from {one.sender} to {one.recipient}" for one in movements]
+    return ", ".join(said) or "nothing"
 
 
 def emit_mismatch(transaction: Transaction, operation_id: str, sentence: str) -> None:

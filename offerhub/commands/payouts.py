@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from offerhub.commands.balances import BalanceChange, book
@@ -127,4 +127,9 @@ async def check_movements(transaction: Transaction, order: OrderRecord, payout: 
         "protocol": payout.protocol_fee_stroops,
     }
     if found != Counter({party: amount for party, amount in promised.items() if amount}):
-        raise LedgerMismatchError(f"the payout should have paid {promised}, the chain paid {dict(found)}")
+        raise LedgerMismatchError(f"the payout should have paid {_in_words(promised)}, the chain paid {_in_words(found)}")
+
+
+def _in_words(paid: Mapping[str, int]) -> str:
+    said = [f"{format_amount(amount)} USDC to the {party}" for party, amount in sorted(paid.items()) if amount]
+    return ", ".join(said) or "nothing"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.dispute_facts import open_frozen_dispute, require_undisputed
+from offerhub.commands.operation_facts import require_moved
 from offerhub.commands.order_facts import (
     Accepted,
     accept,
@@ -19,7 +20,6 @@ from offerhub.commands.order_facts import (
 )
 from offerhub.commands.payouts import Shares, book_payout
 from offerhub.domain import ledger
-from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.fees import pay_out
 from offerhub.domain.messages import Movement, Refusal
 from offerhub.domain.plans import Action, OperationKind, Subject
@@ -96,10 +96,8 @@ async def book_compensation(transaction: Transaction, order: OrderRecord, operat
     amount = operation.subject.buyer_stroops
     buyer = (await users.standings(transaction, (order.buyer_id,)))[order.buyer_id]
     platform = await wallets.platform_key(transaction, "PLATFORM")
-    expected = [Movement(str(platform), str(buyer.public_key), amount)]
-    found = [Movement(**movement) for movement in paid.movements or ()]
-    if found != expected:
-        raise LedgerMismatchError(f"the compensation should have moved {expected}, the chain moved {found}")
+    promised = Movement(str(platform), str(buyer.public_key), amount)
+    require_moved("the compensation", promised, [Movement(**movement) for movement in paid.movements or ()])
     earned = (await books.lock_balances(transaction, (ledger.PLATFORM_REVENUE,)))[ledger.PLATFORM_REVENUE]
     sources = (min(amount, earned), amount - min(amount, earned))
     change = BalanceChange("balance.credited", order.buyer_id, amount, "refund_compensation", order.id)

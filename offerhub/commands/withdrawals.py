@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished
+from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished, require_moved
 from offerhub.commands.orders import check_standing
 from offerhub.commands.reserve import insufficient_funds
 from offerhub.domain import ids, ledger
-from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
+from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
 from offerhub.domain.messages import Movement, PlannedStep, Refusal, WithdrawalInput, WithdrawalPlan, WithdrawalView
 from offerhub.domain.money import USDC, format_amount
@@ -91,10 +91,8 @@ async def book_withdrawal(transaction: Transaction, operation_id: str) -> Withdr
     if is_finished(operation):
         return view(withdrawal)
     payment = await confirmed_attempt(transaction, operation.id, PAY_OUT)
-    expected = [Movement(await _wallet(transaction, withdrawal.user_id), withdrawal.destination, withdrawal.amount)]
-    found = [Movement(**movement) for movement in payment.movements or ()]
-    if found != expected:
-        raise LedgerMismatchError(f"the withdrawal should have moved {expected}, the chain moved {found}")
+    promised = Movement(await _wallet(transaction, withdrawal.user_id), withdrawal.destination, withdrawal.amount)
+    require_moved("the withdrawal", promised, [Movement(**movement) for movement in payment.movements or ()])
     await books.post(transaction, ledger.withdrawn(withdrawal.id, withdrawal.amount, payment.inner_hash))
     completed = await _move(transaction, withdrawal, WithdrawalState.COMPLETED, transaction_hash=payment.inner_hash)
     await operations.finish(transaction, operation.id)

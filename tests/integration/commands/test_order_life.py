@@ -105,7 +105,7 @@ async def test_a_pay_out_other_than_the_quote_is_not_booked(market: Market) -> N
     contract = str(order.the_escrow.contract_id)
     payout = await market.sign(operation_id, str(buyer.public_key))
     await market.apply(payout, Movement(contract, TW, 2_400_001), Movement(contract, str(seller.public_key), AMOUNT - 2_400_001))
-    with pytest.raises(LedgerMismatchError):
+    with pytest.raises(LedgerMismatchError, match=r"0.24 USDC to the protocol, .*, the chain paid 0.2400001 USDC to the protocol"):
         async with market.command() as transaction:
             await book_operation(transaction, operation_id)
     assert (await market.get(order)).state is OrderState.RELEASE_REQUESTED

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from offerhub.domain.messages import DisputeView, OrderView
+from offerhub.domain.messages import DisputeView, OrderView, PlannedStep
 from offerhub.domain.money import parse_amount
 from workflows.decision import MalformedDecision, read_decision
-from workflows.details import dispute_page, order_page, waiting_for
+from workflows.details import StepProgress, dispute_page, order_page, steps_page, waiting_for
 from workflows.inbox import Inbox
 
 ORDER = OrderView("ord_1", "Logo", "IN_PROGRESS", "usr_b", "usr_s", "80.00", 800_000_000, fund_hash="f" * 64)
@@ -96,3 +96,17 @@ def test_an_inbox_takes_anything_and_names_each_operation_once() -> None:
     assert inbox.left() == ["op_0", "op_2", "op_1", "op_2", ""]
     assert inbox.take() == ["op_0", "op_2", "op_1"]
     assert not inbox
+
+
+def test_every_step_shows_its_whole_transaction_and_the_last_reason_on_lines_of_their_own() -> None:
+    step = PlannedStep("op_1/release", "release", "release · buyer usr_b · 80.00 USDC", "horizon")
+    shown = StepProgress(step, "refused", 2, "a" * 64, "The contract\n\nrefused: `x`")
+    page = steps_page([shown], "**Nothing is booked.**")
+    assert page.splitlines() == [
+        "**Nothing is booked.**",
+        "",
+        "1. release · buyer usr_b · 80.00 USDC: **refused**",
+        f"   - Transaction: `{'a' * 64}`",
+        "   - Envelopes so far: `2`",
+        "   - Last reason: `The contract refused: 'x'`",
+    ]
