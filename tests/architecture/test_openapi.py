@@ -6,10 +6,12 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from docs import generate
 from docs.compatibility import breaking_changes
 from docs.generate import HOW_TO_ACCEPT, OPENAPI, openapi_page
 
@@ -169,3 +171,19 @@ def test_what_only_adds_is_let_through(name: str) -> None:
     changed = copy.deepcopy(COMMITTED)
     ADDITIVE[name](changed)
     assert breaking_changes(COMMITTED, changed) == []
+
+
+def test_a_breaking_change_is_written_only_when_it_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reference").mkdir()
+    page = tmp_path / "reference" / "openapi.json"
+    monkeypatch.setattr(generate, "PAGES", tmp_path)
+    monkeypatch.setattr(generate, "OPENAPI", page)
+    promised = copy.deepcopy(COMMITTED)
+    promised["paths"]["/api/v1/promised"] = promised["paths"][ORDERS]
+    page.write_text(json.dumps(promised))
+    with pytest.raises(SystemExit, match=r"GET /api/v1/promised: removed(.|\n)*BREAKING=accepted"):
+        generate.main([])
+    assert json.loads(page.read_text()) == promised
+    generate.main(["--accept-breaking-changes"])
+    assert json.loads(page.read_text())["paths"].keys() == COMMITTED["paths"].keys()
+    assert (tmp_path / "reference" / "events.md").exists()
