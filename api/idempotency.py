@@ -11,8 +11,8 @@ from api.answers import Answer
 from api.call import Call
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.storage import idempotency
-from offerhub.storage.idempotency import KeptAnswer
-from offerhub.storage.unit_of_work import StoredAnswer, Transaction
+from offerhub.storage.idempotency import KeptAnswer, KeyInUseError
+from offerhub.storage.unit_of_work import AnswerStoredError, StoredAnswer, Transaction
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
@@ -41,9 +41,13 @@ async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
     try:
         async with database.transaction(call.context) as transaction:
             return await _once(call, transaction, work, keep)
+    except AnswerStoredError:
+        raise _in_progress() from None
     except _RefusedByDomain as refused:
-        await _keep_refusal(call, refused.refusal, keep)
-        raise refused.refusal from None
+        answered = await _keep_refusal(call, refused.refusal, keep)
+        if answered is None:
+            raise refused.refusal from None
+        return answered
 
 
 async def kept(call: Call) -> Answer | None:
@@ -94,32 +98,40 @@ async def _once(call: Call, transaction: Transaction, work: Work, keep: timedelt
     return answer
 
 
-async def _keep_refusal(call: Call, refusal: DomainError, keep: timedelta) -> None:
-    """In a transaction of its own, as the refused one is rolled back. A request with the same key that got in between is not disturbed."""
+async def _keep_refusal(call: Call, refusal: DomainError, keep: timedelta) -> Answer | None:
+    """In a transaction of its own, as the refused one is rolled back. The answer of a request with the same key that got in between is
+    not disturbed but returned: the refusal may be nothing but what that request has done.
+    """
     status = problems.status_of(refusal.code)
     if status >= 500:
-        return
-    async with call.services.database.transaction(call.context) as transaction:
-        try:
-            overtaken = await _find(call, transaction) is not None
-        except DomainError:
-            overtaken = True
-        if not overtaken:
-            _store(call, transaction, Answer(status, problems.envelope(refusal, call.request_id)), keep)
+        return None
+    try:
+        async with call.services.database.transaction(call.context) as transaction:
+            answered = await _find(call, transaction)
+            if answered is None:
+                _store(call, transaction, Answer(status, problems.envelope(refusal, call.request_id)), keep)
+    except (DomainError, AnswerStoredError):
+        return None
+    return answered
 
 
 async def _find(call: Call, transaction: Transaction) -> Answer | None:
     key = call.idempotency_key
     assert key is not None, "only requests with a key are looked up"
-    if not await idempotency.claim(transaction, call.caller.id, key):
-        raise DomainError(ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS, "The first request with this Idempotency-Key is still running.")
-    kept = await idempotency.find(transaction, call.caller.id, key)
+    try:
+        kept = await idempotency.claim(transaction, call.caller.id, key)
+    except KeyInUseError:
+        raise _in_progress() from None
     if kept is None:
         return None
     if (kept.method, kept.path, kept.body_hash) != (call.method, call.path, call.body_hash):
         message = f"This Idempotency-Key was used for {kept.method} {kept.path} with another path or body."
         raise DomainError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message)
     return replace(_read(kept), operation_id=kept.operation_id, replayed=True)
+
+
+def _in_progress() -> DomainError:
+    return DomainError(ErrorCode.IDEMPOTENCY_KEY_IN_PROGRESS, "The first request with this Idempotency-Key is still running.")
 
 
 def _store(call: Call, transaction: Transaction, answer: Answer, keep: timedelta) -> None:

@@ -76,7 +76,11 @@ def check_standing(user_id: str, standing: Standing | None) -> None:
     """The user exists and is not suspended."""
     if standing is None:
         raise DomainError(ErrorCode.USER_NOT_FOUND, f"There is no user {user_id}.", {"userId": user_id})
-    if standing.status != "ACTIVE":
+    check_active(user_id, standing.status)
+
+
+def check_active(user_id: str, status: str) -> None:
+    if status != "ACTIVE":
         raise DomainError(ErrorCode.USER_SUSPENDED, f"User {user_id} is suspended.", {"userId": user_id})
 
 

@@ -7,18 +7,21 @@ from datetime import timedelta
 
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.order_facts import close_order, emit_order, lock_order, move_order, tell_order_workflow
+from offerhub.commands.orders import check_active
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import format_amount
 from offerhub.domain.states import FinalStatus, OrderState, require_order_state
-from offerhub.storage import clock, orders
-from offerhub.storage import ledger as books
+from offerhub.storage import clock, orders, users
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
 
 async def reserve_order(transaction: Transaction, order_id: str) -> OrderRecord:
-    """Buyer ``available → reserved``, all or nothing. Raises ``FUNDS_ALREADY_RESERVED``, ``INSUFFICIENT_FUNDS``, ``INVALID_STATE``."""
+    """Buyer ``available → reserved``, all or nothing.
+
+    Raises ``FUNDS_ALREADY_RESERVED``, ``INSUFFICIENT_FUNDS``, ``INVALID_STATE``, ``USER_SUSPENDED``.
+    """
     return await reserve(transaction, await lock_order(transaction, order_id))
 
 
@@ -27,10 +30,10 @@ async def reserve(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     if order.state is OrderState.FUNDS_RESERVED:
         raise DomainError(ErrorCode.FUNDS_ALREADY_RESERVED, "The buyer's funds are reserved already.", {"orderId": order.id})
     require_order_state(order.state, OrderState.ORDER_CREATED)
-    account = ledger.available(order.buyer_id)
-    available = (await books.lock_balances(transaction, (account,)))[account]
-    if available < order.amount:
-        raise insufficient_funds(available, order.amount)
+    purse = await users.lock_purse(transaction, order.buyer_id)
+    check_active(order.buyer_id, purse.status)
+    if purse.available < order.amount:
+        raise insufficient_funds(purse.available, order.amount)
     change = BalanceChange("balance.reserved", order.buyer_id, order.amount, "order_reservation", order.id)
     await book(transaction, ledger.reserve(order.id, order.buyer_id, order.amount), change)
     moved = await move_order(transaction, await _with_deadline(transaction, order), OrderState.FUNDS_RESERVED)

@@ -10,15 +10,17 @@ from sqlalchemy import text
 
 from offerhub.storage.unit_of_work import Transaction
 
-# The advisory lock lives as long as the transaction, so a second request sees either "in flight" or the stored answer, never a gap.
+# The advisory lock lives as long as the transaction. What its last holder committed after this statement began is not seen by it: whoever
+# then works on cannot store his answer beside the first one's (``AnswerStoredError``).
 _CLAIM = text(
     """
-    SELECT pg_try_advisory_xact_lock(hashtextextended(:caller_id || ' ' || :key, 0)) AS claimed
+    SELECT claimed, k.method, k.path, k.body_hash, k.status, k.response, k.operation_id
+    FROM pg_try_advisory_xact_lock(hashtextextended(:caller_id || ' ' || :key, 0)) AS claimed
+    LEFT JOIN idempotency_keys k ON k.caller_id = :caller_id AND k.key = :key AND k.expires_at > :now
     """
 )
 _FIND = text(
     """
-    WITH forgotten AS (DELETE FROM idempotency_keys WHERE caller_id = :caller_id AND key = :key AND expires_at <= :now)
     SELECT method, path, body_hash, status, response, operation_id FROM idempotency_keys
     WHERE caller_id = :caller_id AND key = :key AND expires_at > :now
     """
@@ -42,19 +44,17 @@ class KeptAnswer:
     operation_id: str | None
 
 
-async def claim(transaction: Transaction, caller_id: str, key: str) -> bool:
-    """Hold the key until the transaction ends; False while another request holds it."""
-    row = await transaction.first(_CLAIM, caller_id=caller_id, key=key)
-    return bool(row and row["claimed"])
+class KeyInUseError(Exception):
+    """Another request holds the key."""
 
 
-async def find(transaction: Transaction, caller_id: str, key: str) -> KeptAnswer | None:
-    """The kept answer; an expired one is forgotten first.
-
-    Call it after ``claim``: a statement of its own sees what the key's last holder committed.
-    """
-    row = await transaction.first(_FIND, caller_id=caller_id, key=key, now=transaction.now)
-    return KeptAnswer(**row) if row else None
+async def claim(transaction: Transaction, caller_id: str, key: str) -> KeptAnswer | None:
+    """Hold the key until the transaction ends, and give the answer it has already. Raises ``KeyInUseError``."""
+    row = await transaction.first(_CLAIM, caller_id=caller_id, key=key, now=transaction.now)
+    assert row is not None, "the lock's own row is always there"
+    if not row.pop("claimed"):
+        raise KeyInUseError
+    return KeptAnswer(**row) if row["status"] else None
 
 
 async def make_final(transaction: Transaction, caller_id: str, key: str, answer: KeptAnswer) -> KeptAnswer:
@@ -62,7 +62,8 @@ async def make_final(transaction: Transaction, caller_id: str, key: str, answer:
     values = {"status": answer.status, "response": orjson.dumps(answer.response).decode(), "operation_id": answer.operation_id}
     if await transaction.run(_FINAL, caller_id=caller_id, key=key, **values):
         return answer
-    return await find(transaction, caller_id, key) or answer
+    row = await transaction.first(_FIND, caller_id=caller_id, key=key, now=transaction.now)
+    return KeptAnswer(**row) if row else answer
 
 
 async def purge(transaction: Transaction) -> int:

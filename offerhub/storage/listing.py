@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import TextClause, text
 
-from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.unit_of_work import Row, Transaction
 
 
 async def newest_first(
     transaction: Transaction, select: str, conditions: Mapping[str, str], wanted: Mapping[str, object], limit: int
-) -> list[RowMapping]:
+) -> list[Row]:
     """``conditions`` are those of the filters by name, ``select`` names the table's columns and ends where they begin.
 
     A filter that is None is not there. Ordered by the column ``id`` that ``conditions["cursor"]`` compares with.

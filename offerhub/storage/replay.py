@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from offerhub.storage.ledger import FIGURES, UserBalance
-from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.unit_of_work import Row, Transaction
 
 _BOOKED = """
     account AS (
@@ -198,14 +198,14 @@ async def on_chain(reader: Transaction, user_id: str, before_id: int | None, lim
     return [_posting(row) for row in await reader.rows(_ON_CHAIN, user_id=user_id, before=before, limit=limit)]
 
 
-def _source(row: RowMapping) -> FigureSource:
+def _source(row: Row) -> FigureSource:
     return FigureSource(sorted(row["postings"] or ()), row["earlier_postings"], int(row["earlier_amount"]))
 
 
-def _sums(row: RowMapping, end: str) -> UserBalance:
+def _sums(row: Row, end: str) -> UserBalance:
     available, reserved, in_escrow, in_transit = (int(row[f"{end}_{figure}"]) for figure in FIGURES)
     return UserBalance(available, reserved, in_escrow, in_transit)
 
 
-def _posting(row: RowMapping) -> UserPosting:
+def _posting(row: Row) -> UserPosting:
     return UserPosting(**{**row, **{figure: int(row[figure]) for figure in FIGURES}})

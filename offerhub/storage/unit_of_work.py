@@ -12,14 +12,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import orjson
-from sqlalchemy import RowMapping, TextClause, event, text
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import DictRow, dict_row
+from sqlalchemy import TextClause, event, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError  # noqa: A004 the pool's own
+from sqlalchemy.exc import OperationalError as NoConnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from offerhub.domain.context import Context
 from offerhub.domain.events import Event
@@ -28,7 +33,8 @@ from offerhub.domain.redaction import redact
 
 Nudge = Callable[[frozenset[str]], Awaitable[None]]
 # No connection, a connection lost, a lock not had in time, a deadlock: nothing is wrong with what was asked; asking again is safe.
-DATABASE_AWAY = (OperationalError, InterfaceError, TimeoutError)
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, NoConnectionError, PoolTimeoutError)
+Row = dict[str, Any]
 EVENTS_WRITTEN = "events"
 MESSAGES_WRITTEN = "messages"
 # Messages of this priority only keep the operators' view fresh; nobody is woken for them.
@@ -58,8 +64,18 @@ _FLUSH = text(
     SELECT caller_id, key, method, path, body_hash, status, response, operation_id, :now, :now + make_interval(hours => hours)
     FROM jsonb_to_recordset(CAST(:answers AS jsonb)) AS k(
         caller_id text, key text, method text, path text, body_hash text, status smallint, response jsonb, operation_id text, hours integer)
+    -- An answer is replaced once it has expired, not before.
+    ON CONFLICT (caller_id, key) DO UPDATE
+    SET method = excluded.method, path = excluded.path, body_hash = excluded.body_hash, status = excluded.status,
+        response = excluded.response, operation_id = excluded.operation_id,
+        created_at = excluded.created_at, expires_at = excluded.expires_at
+    WHERE idempotency_keys.expires_at <= excluded.created_at
     """
 )
+
+
+class AnswerStoredError(Exception):
+    """Another transaction has stored an answer for the same idempotency key."""
 
 
 def new_id(prefix: str) -> str:
@@ -105,15 +121,19 @@ class Transaction:
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _answers: list[dict[str, Any]] = field(default_factory=list)
 
-    async def rows(self, statement: TextClause, /, **values: object) -> list[RowMapping]:
-        return list((await self.connection.execute(statement, values)).mappings())
+    async def rows(self, statement: TextClause, /, **values: object) -> list[Row]:
+        return await (await self._execute(statement, values)).fetchall()
 
-    async def first(self, statement: TextClause, /, **values: object) -> RowMapping | None:
-        return (await self.connection.execute(statement, values)).mappings().first()
+    async def first(self, statement: TextClause, /, **values: object) -> Row | None:
+        return await (await self._execute(statement, values)).fetchone()
 
     async def run(self, statement: TextClause, /, **values: object) -> int:
         """Execute a change and return the number of rows it touched."""
-        return (await self.connection.execute(statement, values)).rowcount
+        return (await self._execute(statement, values)).rowcount
+
+    async def _execute(self, statement: TextClause, values: Mapping[str, object]) -> AsyncCursor[DictRow]:
+        cursor = self.connection.cursor(row_factory=dict_row)
+        return await cursor.execute(_driver_sql(statement), values)
 
     def emit(self, event: Event) -> None:
         metadata = {
@@ -153,23 +173,23 @@ class Transaction:
         self._answers.append({**vars(answer), "response": dict(answer.response)})
 
     async def flush(self) -> frozenset[str]:
-        """Write what was collected; returns what readers should be told after the commit."""
+        """Write what was collected; returns what readers should be told after the commit. Raises ``AnswerStoredError``."""
         if not (self._events or self._audit or self._messages or self._answers):
             return frozenset()
         told = {emitted["aggregate_id"]: emitted["user_ids"] for emitted in self._events}
         audit = [{**row, "user_ids": sorted(row["user_ids"].union(told.get(row["resource_id"], ())))} for row in self._audit]
-        await self.connection.execute(
+        answers_stored = await self.run(
             _FLUSH,
-            {
-                "now": self.now,
-                "actor_id": self.context.actor_id,
-                "correlation_id": self.context.correlation_id,
-                "events": _json(self._events),
-                "audit": _json(audit),
-                "messages": _json(self._messages),
-                "answers": _json(self._answers),
-            },
+            now=self.now,
+            actor_id=self.context.actor_id,
+            correlation_id=self.context.correlation_id,
+            events=_json(self._events),
+            audit=_json(audit),
+            messages=_json(self._messages),
+            answers=_json(self._answers),
         )
+        if answers_stored != len(self._answers):
+            raise AnswerStoredError
         urgent = any(message["priority"] < BACKGROUND_PRIORITY for message in self._messages)
         return frozenset(({EVENTS_WRITTEN} if self._events else set()) | ({MESSAGES_WRITTEN} if urgent else set()))
 
@@ -180,6 +200,8 @@ class Database:
     def __init__(self, url: str, nudge: Nudge | None = None, pool_size: int = 10) -> None:
         self.engine: AsyncEngine = create_async_engine(
             url.replace("postgresql://", "postgresql+psycopg://", 1),
+            # Who wants a transaction begins one; a single read needs none.
+            isolation_level="AUTOCOMMIT",
             pool_size=pool_size,
             # A connection beyond the pool would be opened and closed for every use.
             max_overflow=0,
@@ -195,35 +217,50 @@ class Database:
     @asynccontextmanager
     async def transaction(self, context: Context) -> AsyncIterator[Transaction]:
         """Commit when the block ends, roll back when it raises."""
-        async with self.engine.connect() as connection:
+        async with self._connection() as connection, connection.transaction():
             transaction = Transaction(connection, context, datetime.now(UTC))
             yield transaction
             written = await transaction.flush()
-            await connection.commit()
         if self._nudge is not None and written:
             await self._nudge(written)
 
     @asynccontextmanager
     async def rehearsal(self, context: Context) -> AsyncIterator[Transaction]:
         """Everything a command checks and would write, seen by nobody: rolled back whatever happens."""
-        async with self.engine.connect() as connection:
-            try:
-                yield Transaction(connection, context, datetime.now(UTC))
-            finally:
-                await connection.rollback()
+        async with self._connection() as connection, connection.transaction(force_rollback=True):
+            yield Transaction(connection, context, datetime.now(UTC))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
         """Read without writing: each statement sees the newest committed state."""
-        async with self.engine.connect() as pooled:
-            connection = await pooled.execution_options(isolation_level="AUTOCOMMIT")
+        async with self._connection() as connection:
             yield Transaction(connection, _READER, datetime.now(UTC))
 
     async def close(self) -> None:
         await self.engine.dispose()
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """The driver's own connection, which runs a statement in half the time; the pool stays SQLAlchemy's."""
+        async with self.engine.connect() as pooled:
+            connection = cast("AsyncConnection[Any]", (await pooled.get_raw_connection()).driver_connection)
+            try:
+                yield connection
+            finally:
+                if connection.closed:
+                    # A server that went away took the others' connections too.
+                    await pooled.invalidate()
+                    await self.engine.dispose()
+
 
 _READER = Context(actor_id="reader", correlation_id="")
+_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+
+
+@cache
+def _driver_sql(statement: TextClause) -> bytes:
+    """With the driver's placeholders. Statements are made once per process, so this remembers a bounded number of them."""
+    return str(statement.compile(dialect=_DIALECT)).encode()
 
 
 def _prepare_connection(connection: DBAPIConnection, _record: object) -> None:
@@ -242,6 +279,7 @@ def database_failure(error: Exception) -> str | None:
     """One sentence for operators when PostgreSQL is away or overloaded; None when the error is none of its failing."""
     if isinstance(error, PoolTimeoutError):
         return "All database connections are in use."
-    if isinstance(error, OperationalError | InterfaceError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-        return f"PostgreSQL does not answer: {str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else 'connection lost'}"
+    if isinstance(error, DATABASE_AWAY):
+        reason = str(getattr(error, "orig", error)).strip()
+        return f"PostgreSQL does not answer: {reason.splitlines()[0] if reason else 'connection lost'}"
     return None

@@ -46,6 +46,13 @@ _STANDING = text(
     FROM users u LEFT JOIN wallets w ON w.user_id = u.id WHERE u.id = ANY(:ids)
     """
 )
+# Accounts are opened with their user.
+_LOCK_AVAILABLE = text(
+    """
+    SELECT u.status, b.balance FROM users u JOIN account_balances b ON b.account = 'user:' || u.id || '\\:available'
+    WHERE u.id = :id FOR UPDATE OF b
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,14 @@ class Standing:
     status: str
     public_key: str | None
     wallet_state: str | None
+
+
+@dataclass(frozen=True)
+class Purse:
+    """What a user may spend."""
+
+    status: str
+    available: int
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,13 @@ async def page(transaction: Transaction, wanted: UserFilter, cursor: str | None,
 async def standings(transaction: Transaction, user_ids: tuple[str, ...]) -> dict[str, Standing]:
     rows = await transaction.rows(_STANDING, ids=list(user_ids))
     return {row["id"]: Standing(**row) for row in rows}
+
+
+async def lock_purse(transaction: Transaction, user_id: str) -> Purse:
+    """What is available to him, locked until the transaction ends, and whether he is suspended."""
+    row = await transaction.first(_LOCK_AVAILABLE, id=user_id)
+    assert row is not None, "every user has accounts"
+    return Purse(row["status"], row["balance"])
 
 
 def _account(row: dict[str, Any]) -> UserAccount:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 
 from offerhub.storage.ledger import BALANCE_COLUMNS, BALANCE_JOINS, UserBalance, taken_balance
-from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.unit_of_work import Row, Transaction
 
 _INSERT = text(
     """
@@ -145,7 +145,7 @@ async def mark_ready(transaction: Transaction, public_keys: Sequence[str]) -> in
     return _audited(transaction, await transaction.rows(_READY, public_keys=list(public_keys), now=transaction.now), "ACTIVATING", "READY")
 
 
-def _audited(transaction: Transaction, moved: Sequence[RowMapping], current: str, target: str) -> int:
+def _audited(transaction: Transaction, moved: Sequence[Row], current: str, target: str) -> int:
     """Here and not in the commands: only the statement knows which of a batch it moved."""
     for row in moved:
         transaction.audit(f"wallet.{target.lower()}", ("wallet", row["id"]), {"state": current}, {"state": target})

@@ -82,6 +82,17 @@ async def test_a_suspended_user_starts_nothing_and_receives_what_is_his(api: Api
     with pytest.raises(Exception, match="suspended"):
         await api.market.withdraw(seller, 10_000_000)
     assert (await changed(api, seller.id, status="ACTIVE"))["status"] == "ACTIVE"
+
+
+async def test_a_buyer_who_was_suspended_after_he_ordered_reserves_nothing(api: Api) -> None:
+    buyer, seller = await api.market.user(AMOUNT), await api.market.user()
+    order = (await api.client.post("/orders", json=wish(buyer.id, seller.id))).json()["data"]
+    await changed(api, buyer.id, status="SUSPENDED")
+    refused = await api.client.post(f"/orders/{order['id']}/reserve")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "USER_SUSPENDED")
+    assert (await api.market.books_of(buyer)).reserved == 0
+    await changed(api, buyer.id, status="ACTIVE")
+    assert (await api.client.post(f"/orders/{order['id']}/reserve")).status_code == 200
     assert (await api.client.post("/orders", json=wish(seller.id, buyer.id))).status_code == 201
 
 

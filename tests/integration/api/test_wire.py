@@ -9,6 +9,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from offerhub.domain.context import Context
+from offerhub.storage import orders
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_orders import created, parties, wish
 
@@ -186,11 +188,11 @@ async def test_what_nobody_expected_is_an_internal_error_with_the_request_id(api
 
 
 async def test_a_database_that_is_away_is_said_so_and_survived(api: Api) -> None:
-    engine = api.services.database.engine
+    database = api.services.database
     buyer, seller = await parties(api)
     order = await created(await api.client.post("/orders", json=wish(buyer, seller)))
-    async with engine.connect() as neighbour:
-        await neighbour.exec_driver_sql("SELECT 1 FROM orders WHERE id = %s FOR UPDATE", (order["id"],))
+    async with database.transaction(Context("neighbour", "test")) as neighbour:
+        await orders.lock(neighbour, order["id"])
         answer = await api.client.post(f"/orders/{order['id']}/reserve", headers={"Idempotency-Key": "k"})
         refused(answer, 503, "PROVIDER_UNAVAILABLE")
         assert answer.headers["retry-after"]

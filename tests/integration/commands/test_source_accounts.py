@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from psycopg import IntegrityError
 
 from offerhub.commands.attempts import Outcome, Turn, note_submission, record_attempt, settle_attempt, take_turn
 from offerhub.domain.errors import OutOfTurnError
