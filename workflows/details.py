@@ -117,10 +117,10 @@ def steps_page(progress: Sequence[StepProgress], note: str = "") -> str:
     head = [note, ""] if note else []
     if not progress:
         return "\n".join([*head, "No step has begun."])
-    return "\n".join([*head, *(line for number, shown in enumerate(progress, 1) for line in _step(number, shown))])
+    return "\n".join([*head, *(line for number, shown in enumerate(progress, 1) for line in _step(number, shown))]).rstrip()
 
 
 def _step(number: int, shown: StepProgress) -> list[str]:
     envelopes = str(shown.envelopes) if shown.envelopes > 1 else ""
     facts = [("Transaction", shown.transaction_hash), ("Envelopes so far", envelopes), ("Last reason", shown.reason)]
-    return [f"{number}. {shown.step.summary}: **{shown.state}**", *(f"   {line}" for line in _listed(facts))]
+    return [f"Step {number}, {shown.step.summary}: **{shown.state}**", "", *_listed(facts), ""]

@@ -105,8 +105,9 @@ def test_every_step_shows_its_whole_transaction_and_the_last_reason_on_lines_of_
     assert page.splitlines() == [
         "**Nothing is booked.**",
         "",
-        "1. release · buyer usr_b · 80.00 USDC: **refused**",
-        f"   - Transaction: `{'a' * 64}`",
-        "   - Envelopes so far: `2`",
-        "   - Last reason: `The contract refused: 'x'`",
+        "Step 1, release · buyer usr_b · 80.00 USDC: **refused**",
+        "",
+        f"- Transaction: `{'a' * 64}`",
+        "- Envelopes so far: `2`",
+        "- Last reason: `The contract refused: 'x'`",
     ]
