@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Query, Request, Response
@@ -30,9 +30,11 @@ routes = Routes("Events")
 HEARTBEAT_S = 15.0
 # How often a stream looks at its key; the keyring remembers one for as long, so all streams of a key share one query.
 KEY_LOOK_S = 1.0
-_REPLAY_PAGE = 500
+# As much is in memory for each reader who is behind.
+_REPLAY_PAGE = 200
 _HEARTBEAT = b": still here\n\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -73,45 +75,51 @@ async def _stream(call: Call, wanted: EventFilter, start: Start) -> AsyncIterato
         await call.services.hub.ready.wait()
         yield _frame("stale", orjson.dumps({"reason": "unknown event id; the stream begins now"})) if start.stale else _HEARTBEAT
         sent = start.position
-        async for record in _replay(call, wanted, start.position):
-            sent = record.position
-            yield _event(record)
-        async for frame in _live(call, subscription, sent):
-            yield frame
+        async for records in _replay(call, wanted, start.position):
+            sent = records[-1].position
+            yield _written(records)
+        async for frames in _live(call, subscription, sent):
+            yield frames
 
 
-async def _replay(call: Call, wanted: EventFilter, position: int) -> AsyncIterator[EventRecord]:
-    while await call.services.keyring.still_valid(call.caller):
-        async with call.services.database.reading() as reader:
-            found = await events.after(reader, position, wanted, _REPLAY_PAGE)
-        for record in found:
-            yield record
+async def _replay(call: Call, wanted: EventFilter, position: int) -> AsyncIterator[list[EventRecord]]:
+    while await _to_its_end(call.services.keyring.still_valid(call.caller)):
+        found = await _to_its_end(_page_after(call, wanted, position))
+        if found:
+            yield found
         if len(found) < _REPLAY_PAGE:
             return
         position = found[-1].position
+
+
+async def _page_after(call: Call, wanted: EventFilter, position: int) -> list[EventRecord]:
+    async with call.services.database.reading() as reader:
+        return await events.after(reader, position, wanted, _REPLAY_PAGE)
 
 
 async def _live(call: Call, subscription: Subscription, sent: int) -> AsyncIterator[bytes]:
     """A stream does not outlive its key."""
     loop = asyncio.get_running_loop()
     next_look, next_beat = loop.time(), loop.time() + HEARTBEAT_S
-    while True:
-        try:
-            record = await asyncio.wait_for(subscription.queue.get(), max(min(next_look, next_beat) - loop.time(), 0))
-        except TimeoutError:
-            if not await call.services.keyring.still_valid(call.caller):
+    while not subscription.exhausted:
+        now = loop.time()
+        if now >= min(next_look, next_beat):
+            if not await _to_its_end(call.services.keyring.still_valid(call.caller)):
                 return
-            next_look = loop.time() + KEY_LOOK_S
-            if loop.time() >= next_beat:
-                next_beat = loop.time() + HEARTBEAT_S
-                yield _HEARTBEAT
-            continue
-        if record is None:
-            if subscription.overrun:
-                yield _frame("overrun", orjson.dumps({"reason": "too slow; go on from the last id"}))
-            return
-        if record.position > sent:
-            yield _event(record)
+            next_look = now + KEY_LOOK_S
+        if now >= next_beat:
+            next_beat = now + HEARTBEAT_S
+            yield _HEARTBEAT
+        fresh = [record for record in await subscription.take(min(next_look, next_beat) - now) if record.position > sent]
+        if fresh:
+            yield _written(fresh)
+    if subscription.overrun:
+        yield _frame("overrun", orjson.dumps({"reason": "too slow; go on from the last id"}))
+
+
+async def _to_its_end(query: Coroutine[Any, Any, Found]) -> Found:
+    """A reader who leaves cancels his stream, again and again until it is gone; a query so interrupted would cost its connection."""
+    return await asyncio.shield(asyncio.ensure_future(query))
 
 
 async def _start(reader: Transaction, resume: str | None, *, from_beginning: bool) -> Start:
@@ -143,8 +151,8 @@ def _filter(query: EventQuery, caller: Caller) -> EventFilter:
     return EventFilter(listed(query.types), aggregates, query.resource_id, caller.bound_to or query.user_id)
 
 
-def _event(record: EventRecord) -> bytes:
-    return _frame(record.type, orjson.dumps(envelope(record)), record.id)
+def _written(records: list[EventRecord]) -> bytes:
+    return b"".join(_frame(record.type, orjson.dumps(envelope(record)), record.id) for record in records)
 
 
 def _frame(event: str, data: bytes, event_id: str | None = None) -> bytes:

@@ -23,6 +23,8 @@ from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 QUEUE_EVENTS = 1_000
+# A busy reader takes what has gathered in one go: writing it costs little more than writing one.
+TAKEN_AT_ONCE = 100
 _BLOCK_MS = 1_000
 _REDIS_AWAY_POLL_S = 0.2
 _RETRY_S = 1.0
@@ -31,12 +33,16 @@ _log = get_logger(__name__)
 
 @dataclass(eq=False)
 class Subscription:
-    """What one reader has not taken yet. ``ended`` is set when nothing more will come: ``overrun`` (too slow) or the hub stopped."""
+    """What one reader has not taken yet. ``ended`` is set when nothing more will come: ``overrun`` (too slow) or the hub stopped.
+
+    ``exhausted`` once he has taken the last of it.
+    """
 
     wanted: EventFilter
     queue: asyncio.Queue[EventRecord | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS + 1))
     ended: bool = False
     overrun: bool = False
+    exhausted: bool = False
 
     def offer(self, record: EventRecord) -> None:
         if self.ended or not matches(record, self.wanted):
@@ -51,6 +57,17 @@ class Subscription:
         if not self.ended:
             self.ended = True
             self.queue.put_nowait(None)
+
+    async def take(self, timeout_s: float) -> list[EventRecord]:
+        """What has come, as soon as there is anything; empty when the time is over or nothing more will come."""
+        try:
+            taken = [await asyncio.wait_for(self.queue.get(), timeout_s)]
+        except TimeoutError:
+            return []
+        while len(taken) < TAKEN_AT_ONCE and not self.queue.empty():
+            taken.append(self.queue.get_nowait())
+        self.exhausted = taken[-1] is None
+        return [record for record in taken if record is not None]
 
 
 @dataclass(eq=False)
