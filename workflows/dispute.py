@@ -50,19 +50,23 @@ class DisputeWorkflow(OperationWorkflow):
         """Wait for operations, decisions and deadlines, until the dispute has ended and nothing is left to do or to answer."""
         self._inbox.put_first([message.operation_id for message in dispute.pending])
         view = self._see(await calls.look_at_dispute(dispute.dispute_id))
-        while self._inbox or self._decisions or view.state not in _OVER:
-            await self._deadline.wait(lambda: bool(self._inbox or self._decisions), view.deadline_unix, view.deadline)
+        while True:
+            if view.state in _OVER and not self._has_news():
+                await self._index.told()
+                # What came meanwhile is answered by this run: there cannot be another one yet.
+                if not self._has_news():
+                    return view.state
+            await self._deadline.wait(self._has_news, view.deadline_unix, view.deadline)
             for operation_id in self._inbox.take():
                 await self._carry_out_operation(operation_id, view)
             while self._decisions:
                 await self._decide(self._decisions.popleft(), view)
             view = self._see(await self._looked_at(view))
-            if workflow.info().is_continue_as_new_suggested() and not self._decisions:
+            if workflow.info().is_continue_as_new_suggested():
                 await self._index.told()
-                pending = [DisputeMessage(view.dispute_id, operation_id) for operation_id in self._inbox.left()]
-                workflow.continue_as_new(DisputeInput(view.dispute_id, pending))
-        await self._index.told()
-        return view.state
+                if not self._decisions:
+                    pending = [DisputeMessage(view.dispute_id, operation_id) for operation_id in self._inbox.left()]
+                    workflow.continue_as_new(DisputeInput(view.dispute_id, pending))
 
     @workflow.signal(description="Sent by the outbox: carry out an accepted operation, or look at the dispute again.")
     def message(self, *sent: object) -> None:
@@ -79,6 +83,9 @@ class DisputeWorkflow(OperationWorkflow):
             return {}
         waits_for = dispute_waits_for(self._view)
         return {**asdict(self._view), "waits_for": waits_for, "last_refusal": self._last_refusal, "last_error": self._last_error}
+
+    def _has_news(self) -> bool:
+        return bool(self._inbox or self._decisions)
 
     async def _looked_at(self, view: DisputeView) -> DisputeView:
         """While something happens by itself at some time, looking at the dispute does it if it is due."""
