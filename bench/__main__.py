@@ -1,7 +1,7 @@
 """`python -m bench`: measure a stack and write down what was found. Ends with 1 if any answer was not the one expected.
 
 Order: life cycles, event latency, releases, deposits, then requests, because thousands of new orders keep the outbox busy for a while
-afterwards. The signers come last, each number of them on a stack of its own.
+afterwards. The signers and the full database come last, each on a stack of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import deposits, release, signers, sse, stack
+from bench import deposits, release, scale, signers, sse, stack
 from bench.cells import Cells, Pace
 from bench.cpu import Meter, Reading
 from bench.deposits import Deposits
@@ -30,7 +30,7 @@ from bench.stack import Stack
 from bench.target import Target
 
 ON_ONE_STACK = ("lifecycle", "sse", "release", "deposits", "http")
-PARTS = (*ON_ONE_STACK, "signers")
+PARTS = (*ON_ONE_STACK, "signers", "scale")
 REQUEST_CONCURRENCIES = (1, 16, 64)
 LIFE_CONCURRENCIES = (1, 8, 16)
 LIVES_PER_CELL = 40
@@ -46,6 +46,7 @@ class Options:
     stack: Path | None
     parts: frozenset[str]
     seconds: float
+    users: int
     out: Path
 
 
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 uvloop.run(_Run(under_test, options, report).measure())
         if "signers" in options.parts:
             _signers(report)
+        if "scale" in options.parts:
+            _scale(report, options.users)
     except BenchFailure as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
@@ -74,6 +77,12 @@ def _signers(report: Report) -> None:
         _say(f"{escrows} escrows, {count} signers")
         with stack.own({"PLATFORM_SIGNERS": str(count)}) as under_test:
             report.signer_pools.append(uvloop.run(signers.measure(under_test, count, escrows)))
+
+
+def _scale(report: Report, users: int) -> None:
+    _say(f"a database with {users} users")
+    with stack.own() as under_test:
+        report.scale = scale.measure(under_test.database_url, users)
 
 
 class _Run:
@@ -153,6 +162,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each kind of request is counted at each concurrency")
+    parser.add_argument("--users", type=int, default=1_000_000, help="in the full database of the part scale; ten ledger entries each")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "bench" / "results", help="folder of the results")
     given = parser.parse_args(arguments)
     parts = frozenset(given.only.split(","))
@@ -160,7 +170,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
         parser.error(f"--only knows {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
     if given.seconds <= 0:
         parser.error("--seconds must be more than 0")
-    return Options(given.stack, parts, given.seconds, given.out)
+    if given.users < scale.ALMOST_EMPTY_USERS:
+        parser.error(f"--users must be at least {scale.ALMOST_EMPTY_USERS}")
+    return Options(given.stack, parts, given.seconds, given.users, given.out)
 
 
 def _say(text: str) -> None:

@@ -15,6 +15,7 @@ from bench.latency import Latency
 from bench.lifecycle import LifeCycles
 from bench.machine import Machine
 from bench.release import Releases
+from bench.scale import ALMOST_EMPTY_USERS, Scale
 from bench.signers import Pool
 from bench.sse import SseLatency
 
@@ -40,6 +41,7 @@ class Report:
     deposits: Deposits | None = None
     releases: Releases | None = None
     signer_pools: list[Pool] = field(default_factory=list)
+    scale: Scale | None = None
     books: str = ""
     notes: list[str] = field(default_factory=list)
 
@@ -53,7 +55,7 @@ class Report:
 
     def markdown(self) -> str:
         chain = (self._deposits, self._releases, self._signer_pools)
-        parts = (self._head, self._targets, self._cells, self._lives, self._sse, *chain, self._end)
+        parts = (self._head, self._targets, self._cells, self._lives, self._sse, *chain, self._scale, self._end)
         return "\n".join(line for part in parts for line in part())
 
     def _head(self) -> Iterator[str]:
@@ -155,6 +157,19 @@ class Report:
             yield from _table(head, rows)
             yield "CPU ms per escrow by role, the waiting for ledgers included:\n"
             yield from _usages([(f"{pool.signers} signers", pool.usage) for pool in self.signer_pools])
+
+    def _scale(self) -> Iterator[str]:
+        if self.scale:
+            scale = self.scale
+            yield f"## {scale.users} users, {scale.entries} ledger entries\n"
+            yield f"{scale.database_mib} MiB, filled in {scale.filled_s} s. One call at a time without HTTP, commits included;"
+            yield f"in ms, with {ALMOST_EMPTY_USERS} users and with all of them\n"
+            rows = [
+                (name, sized.empty.p50_ms, sized.full.p50_ms, sized.empty.p99_ms, sized.full.p99_ms)
+                for name, sized in scale.actions.items()
+            ]
+            yield from _table(("", "p50 empty", "p50 full", "p99 empty", "p99 full"), rows)
+            yield f"Tables read from end to end meanwhile: {', '.join(scale.scanned) or 'none'}.\n"
 
     def _end(self) -> Iterator[str]:
         if sentences := [sentence for sentence in (self.books, *self.notes) if sentence]:

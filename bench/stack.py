@@ -43,6 +43,7 @@ class Stack:
 
     api_url: str
     api_key: str
+    database_url: str
     sandbox_url: str
     temporal_address: str
     temporal_namespace: str
@@ -110,6 +111,7 @@ def _read(path: Path, chosen: Mapping[str, str]) -> Stack:
     return Stack(
         api_url=described["apiUrl"],
         api_key=described["apiKey"],
+        database_url=described["databaseUrl"],
         sandbox_url=described["sandboxUrl"],
         temporal_address=described["temporalAddress"],
         temporal_namespace=described["temporalNamespace"],
