@@ -1,7 +1,7 @@
 """`python -m bench`: measure a stack and write down what was found. Ends with 1 if any answer was not the one expected.
 
 Order: life cycles, event latency, releases, deposits, then requests, because thousands of new orders keep the outbox busy for a while
-afterwards. The signers and the full database come last, each on a stack of its own.
+afterwards. The signers, the safeguards' costs and the full database come last, each on a stack of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import deposits, release, scale, signers, sse, stack
+from bench import costs, deposits, release, scale, signers, sse, stack
 from bench.cells import Cells, Pace
 from bench.cpu import Meter, Reading
 from bench.deposits import Deposits
@@ -30,7 +30,7 @@ from bench.stack import Stack
 from bench.target import Target
 
 ON_ONE_STACK = ("lifecycle", "sse", "release", "deposits", "http")
-PARTS = (*ON_ONE_STACK, "signers", "scale")
+PARTS = (*ON_ONE_STACK, "signers", "costs", "scale")
 REQUEST_CONCURRENCIES = (1, 16, 64)
 LIFE_CONCURRENCIES = (1, 8, 16)
 LIVES_PER_CELL = 40
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 uvloop.run(_Run(under_test, options, report).measure())
         if "signers" in options.parts:
             _signers(report)
+        if "costs" in options.parts:
+            _costs(report)
         if "scale" in options.parts:
             _scale(report, options.users)
     except BenchFailure as failure:
@@ -77,6 +79,12 @@ def _signers(report: Report) -> None:
         _say(f"{escrows} escrows, {count} signers")
         with stack.own({"PLATFORM_SIGNERS": str(count)}) as under_test:
             report.signer_pools.append(uvloop.run(signers.measure(under_test, count, escrows)))
+
+
+def _costs(report: Report) -> None:
+    _say("what the safeguards cost")
+    with stack.own() as under_test:
+        report.costs = costs.measure(under_test)
 
 
 def _scale(report: Report, users: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.cells import Cell
+from bench.costs import Cost
 from bench.cpu import Usage
 from bench.deposits import Deposits
 from bench.history import HistoryEvents
@@ -41,6 +42,7 @@ class Report:
     deposits: Deposits | None = None
     releases: Releases | None = None
     signer_pools: list[Pool] = field(default_factory=list)
+    costs: Mapping[str, Cost] = field(default_factory=dict)
     scale: Scale | None = None
     books: str = ""
     notes: list[str] = field(default_factory=list)
@@ -55,7 +57,7 @@ class Report:
 
     def markdown(self) -> str:
         chain = (self._deposits, self._releases, self._signer_pools)
-        parts = (self._head, self._targets, self._cells, self._lives, self._sse, *chain, self._scale, self._end)
+        parts = (self._head, self._targets, self._cells, self._lives, self._sse, *chain, self._costs, self._scale, self._end)
         return "\n".join(line for part in parts for line in part())
 
     def _head(self) -> Iterator[str]:
@@ -157,6 +159,12 @@ class Report:
             yield from _table(head, rows)
             yield "CPU ms per escrow by role, the waiting for ledgers included:\n"
             yield from _usages([(f"{pool.signers} signers", pool.usage) for pool in self.signer_pools])
+
+    def _costs(self) -> Iterator[str]:
+        if self.costs:
+            yield "## Safeguards\n"
+            yield "CPU ms of a transaction that writes these and nothing else, BEGIN and COMMIT included, and of one count in Redis:\n"
+            yield from _table(("", "API", "PostgreSQL"), [(name, cost.api_ms, cost.postgres_ms) for name, cost in self.costs.items()])
 
     def _scale(self) -> Iterator[str]:
         if self.scale:

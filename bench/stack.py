@@ -44,6 +44,7 @@ class Stack:
     api_url: str
     api_key: str
     database_url: str
+    redis_url: str
     sandbox_url: str
     temporal_address: str
     temporal_namespace: str
@@ -112,6 +113,7 @@ def _read(path: Path, chosen: Mapping[str, str]) -> Stack:
         api_url=described["apiUrl"],
         api_key=described["apiKey"],
         database_url=described["databaseUrl"],
+        redis_url=described["redisUrl"],
         sandbox_url=described["sandboxUrl"],
         temporal_address=described["temporalAddress"],
         temporal_namespace=described["temporalNamespace"],
