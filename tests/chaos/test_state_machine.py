@@ -19,9 +19,9 @@ from tests.chaos.walk import Walk
 from tests.chaos.witness import Witness
 from tests.integration.api.conftest import MASTER, serving, settings
 
-WALKS = 6
+WALKS = 8
 MANY_WALKS = 40
-AT_ONCE = 6
+AT_ONCE = 8
 
 
 @pytest.mark.timeout(120)

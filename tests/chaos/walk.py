@@ -25,9 +25,18 @@ PART, PARTS = 150_000_333, 2
 AMOUNT = PART * PARTS
 TO_SELLER = 50_000_001
 STEPS = 24
-STEPS_AFTER_THE_END = 3
-# What ends an order early or takes a short cut is chosen less often.
-_HASTY = {"cancel": 0.1, "abandon": 0.3, "checkout": 0.3, "release": 0.5, "refund": 0.6}
+STEPS_AFTER_THE_END = 2
+# What leads to the end or takes a short cut is chosen less often, what leads astray more often.
+_WEIGHTS = {
+    "cancel": 0.05,
+    "abandon": 0.3,
+    "checkout": 0.5,
+    "release": 0.1,
+    "refund": 0.1,
+    "release milestone": 0.3,
+    "resolve": 0.3,
+    "dispute": 1.5,
+}
 _PATHS = {
     "reserve": "/orders/{order}/reserve",
     "cancel": "/orders/{order}/cancel",
@@ -142,7 +151,7 @@ class Walk:
         wishes = [wish for command in RULES for wish in self._wishes(command, moment)]
         welcome = [wish for wish in wishes if judge(moment, wish) in (DONE, BEGUN)]
         if welcome and self.chance.random() < 0.6:
-            return self.chance.choices(welcome, [_HASTY.get(wish.command, 1.0) for wish in welcome])[0]
+            return self.chance.choices(welcome, [_WEIGHTS.get(wish.command, 1.0) for wish in welcome])[0]
         return self.chance.choice(wishes)
 
     def _wishes(self, command: str, moment: Moment) -> list[Wish]:
