@@ -8,6 +8,7 @@ from pathlib import Path
 from docs.generate import PAGES, events_page
 
 ROOT = Path(__file__).parents[2]
+MOST_PICTURE_BYTES = 150 * 1024
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMED = re.compile(
     r"`((?:api|activities|workflows|offerhub|sandbox|devstack|bench|migrations|tests|docs|deploy|temporal-config)/[\w./-]*|worker\.py)`"
@@ -37,3 +38,9 @@ def test_every_link_between_documents_leads_somewhere() -> None:
         if not (document.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_every_picture_is_small_and_shown_somewhere() -> None:
+    shown = {(document.parent / target).resolve() for document in DOCUMENTS for target in LINKED.findall(document.read_text())}
+    pictures = {picture.resolve(): picture.stat().st_size for picture in (ROOT / "docs").rglob("*.png")}
+    assert [path.name for path, size in pictures.items() if path not in shown or size > MOST_PICTURE_BYTES] == []
