@@ -1,7 +1,7 @@
 """``python -m tests.integration.api.dying_api``: the API, and a new one at once whenever it dies, which a request may ask it to do.
 
-A request with ``X-Die-At: n`` kills the process with SIGKILL at its n-th boundary: just before each statement it sends to PostgreSQL,
-before each commit, when a connection goes back to the pool, and before the answer's head and body are written.
+A request with ``X-Die-At: n`` kills the process with SIGKILL at its n-th boundary: just before each round trip to PostgreSQL (BEGIN, each
+statement, COMMIT), when a connection goes back to the pool, and before the answer's head and body are written.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
+from psycopg import AsyncConnection
 from sqlalchemy import event
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +23,7 @@ from offerhub.settings import load_settings
 from offerhub.telemetry import logs
 
 DIE_AT = "X-Die-At"
+_round_trip = AsyncConnection.wait
 _left: ContextVar[MutableMapping[str, int] | None] = ContextVar("boundaries left to this request", default=None)
 
 
@@ -49,25 +51,29 @@ def _boundary(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _serve() -> None:
+async def _wait(connection: AsyncConnection[Any], *arguments: Any, **options: Any) -> Any:
+    _boundary()
+    return await _round_trip(connection, *arguments, **options)
+
+
+def _server() -> ApiServer:
     settings = load_settings()
     logs.configure("WARNING", "json")
     services = create_services(settings)
-    engine = services.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", _boundary)
-    event.listen(engine, "commit", _boundary)
-    event.listen(engine, "checkin", _boundary)
+    event.listen(services.database.engine.sync_engine, "checkin", _boundary)
+    AsyncConnection.wait = _wait  # type: ignore[method-assign,assignment]
     config = server_config(services)
     config.app = _Mortal(config.app)  # type: ignore[arg-type]
-    ApiServer(config, services).run()
+    return ApiServer(config, services)
 
 
 def main() -> None:
-    """Everything is imported once; each life is a fork, so that dying costs no start."""
+    """Each life is a fork of one that was made ready and never began, so that dying costs no start."""
+    server = _server()
     while True:
         child = os.fork()
         if child == 0:
-            _serve()
+            server.run()
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import text
 
 from devstack import ports
+from offerhub.commands.reserve import reserve_order
 from offerhub.storage.unit_of_work import Database
 from offerhub.storage.users import UserRecord
 from tests.e2e.outside import OutsideAccount
@@ -118,6 +119,13 @@ async def _reserve(mortal: Mortal) -> Request:
     return f"/orders/{(await mortal.market.order(mortal.buyer, mortal.seller, 80 * UNIT)).id}/reserve", None
 
 
+async def _escrow(mortal: Mortal) -> Request:
+    order = await mortal.market.order(mortal.buyer, mortal.seller, 80 * UNIT)
+    async with mortal.market.command() as transaction:
+        await reserve_order(transaction, order.id)
+    return f"/orders/{order.id}/escrow", None
+
+
 async def _withdrawal(mortal: Mortal) -> Request:
     destination = {"destinationType": "crypto", "destinationRef": mortal.payee}
     return "/withdrawals", {"userId": mortal.buyer.id, "amount": "30.00", **destination}
@@ -128,7 +136,7 @@ async def _refused_reserve(mortal: Mortal) -> Request:
     return f"/orders/{(await mortal.market.order(mortal.seller, mortal.buyer, 80 * UNIT)).id}/reserve", None
 
 
-@pytest.mark.parametrize("request_of", [_order, _order_with_reservation, _reserve, _withdrawal], ids=lambda made: made.__name__)
+@pytest.mark.parametrize("request_of", [_order, _order_with_reservation, _reserve, _escrow, _withdrawal], ids=lambda made: made.__name__)
 async def test_killed_anywhere_it_leaves_nothing_or_all(mortal: Mortal, request_of: Callable[[Mortal], Awaitable[Request]]) -> None:
     left: dict[bool, list[int]] = {True: [], False: []}
     for number in range(1, MOST_BOUNDARIES):
