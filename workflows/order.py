@@ -61,7 +61,12 @@ class OrderWorkflow:
         """Look at the order, wait for a message or a deadline, do what it calls for; until it is closed and nothing is left to do."""
         self._inbox.put_first([message.operation_id for message in order.pending])
         view = self._see(await calls.look_at_order(order.order_id))
-        while self._inbox or view.state != CLOSED:
+        while True:
+            if not self._inbox and view.state == CLOSED:
+                await self._index.told()
+                # What was accepted for the closed order meanwhile is this run's, as there cannot be another one yet.
+                if not self._inbox:
+                    return view.final_status
             await self._deadline.wait(lambda: bool(self._inbox), view.deadline_unix, view.deadline)
             operations = self._inbox.take()
             if not operations:
@@ -75,8 +80,6 @@ class OrderWorkflow:
                 await self._index.told()
                 pending = [OrderMessage(view.order_id, operation_id) for operation_id in self._inbox.left()]
                 workflow.continue_as_new(OrderInput(order.order_id, pending))
-        await self._index.told()
-        return view.final_status
 
     @workflow.signal(description="Sent by the outbox: carry out an accepted operation, or look at the order again.")
     def message(self, *sent: object) -> None:

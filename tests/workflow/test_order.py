@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
@@ -87,6 +88,22 @@ async def test_message_for_a_closed_order_starts_nothing_on_the_chain(rig: Rig) 
     await again.result()
     assert (await again.describe()).status is WorkflowExecutionStatus.COMPLETED
     assert len(await rig.attempts_of(accepted.operation.id)) == 3
+
+
+async def test_message_that_comes_while_an_ending_order_tells_the_index_is_looked_at(rig: Rig) -> None:
+    """So comes a refund's compensation; nobody would send it again for minutes."""
+    order = await _funded_order(rig)
+    handle = (await rig.temporal()).get_workflow_handle(f"order/{order.id}")
+    async with httpx.AsyncClient(base_url=rig.sandbox.url) as control:
+        hanging = {"kind": "tw_timeout", "path": "indexer", "seconds": 4.0, "next": 1}
+        fault = (await control.post("/control/faults", json=hanging)).raise_for_status().json()
+        await rig.succeeded(await rig.accept_release(order.id))
+        await rig.until(lambda: rig.has_scheduled(handle.id, "tell_index"))
+        await rig.closed(order.id, "RELEASED")
+        await handle.signal("message", OrderMessage(order.id, "op_00000000000000000000000000", "compensation"))
+        assert await handle.result() == "RELEASED"
+        await control.delete(f"/control/faults/{fault['id']}")
+    await _shows(rig, order.id, "there is no operation op_00000000000000000000000000")
 
 
 async def test_orders_of_one_buyer_take_turns_on_the_buyers_account(rig: Rig) -> None:
