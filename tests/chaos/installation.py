@@ -149,6 +149,7 @@ class Installation(Rig):
         await self.assert_books_equal_chain(*self.parties)
         await self._assert_books_balance()
         await self.assert_contracts_as_ordered()
+        await self._assert_promises_kept()
         assert self.cases.violations() == []
 
     async def _is_quiet(self) -> bool:
@@ -231,6 +232,16 @@ class Installation(Rig):
         ordered = {row["contract_id"]: contract_flags.flags_of(row) for row in await self.rows(contract_flags.ORDERS, order_id=order_id)}
         found = await self.ask_trustless("get-escrow-by-contract-ids", "contractIds[]", list(ordered))
         assert {one["contractId"]: contract_flags.flags_on_chain(one) for one in found} == ordered
+
+    async def _assert_promises_kept(self) -> None:
+        """Nothing is left to decide about what is closed, and a buyer who was promised the fees of a refund has got them once."""
+        undecided = """SELECT d.id FROM disputes d JOIN orders o ON o.id = d.order_id
+                       WHERE o.state = 'CLOSED' AND d.state NOT IN ('RESOLVED', 'REFUSED')"""
+        assert await self.rows(undecided) == []
+        compensations = """SELECT o.id, count(p.id) AS times FROM orders o
+                           LEFT JOIN operations p ON p.resource_id = o.id AND p.kind = 'compensation' AND p.status = 'SUCCEEDED'
+                           WHERE o.make_buyer_whole AND o.final_status = 'REFUNDED' AND o.release_mode = 'single' GROUP BY o.id"""
+        assert {row["times"] for row in await self.rows(compensations)} <= {1}
 
     async def _transaction(self, inner_hash: str) -> dict[str, Any] | None:
         async with httpx.AsyncClient() as client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offerhub.commands.checkout import request_checkout
+from offerhub.commands.checkout import abandon_escrow, request_checkout
 from offerhub.commands.dispute_facts import AcceptedDispute, DisputeDeadlines
 from offerhub.commands.disputes import OpenDispute, open_dispute
 from offerhub.commands.milestones import request_completion
@@ -21,6 +21,8 @@ from tests.e2e.rig import FEE_BPS
 
 AMOUNT = 250_000_000
 GIFT = 7_000_000
+# Long enough to ask for the escrow in time.
+EXPIRES_AFTER_S = 5
 SPLIT = {"decision": "SPLIT", "releaseAmount": "10.00", "refundAmount": "15.00", "by": "ana"}
 MILESTONES = (
     MilestoneWish("draft", "Draft", 100_000_000),
@@ -30,7 +32,8 @@ MILESTONES = (
 
 
 async def every_verb(installation: Installation) -> None:
-    await together(way(installation) for way in (refund, decided_by_signal, decided_by_command, decided_by_itself, milestones))
+    ways = (refund, never_funded, decided_by_signal, decided_by_command, decided_by_itself, milestones)
+    await together(way(installation) for way in ways)
 
 
 async def refund(installation: Installation) -> None:
@@ -51,6 +54,20 @@ async def refund(installation: Installation) -> None:
         return found is not None and found.status == "SUCCEEDED"
 
     await installation.until(compensated)
+    assert await installation.balance(ledger.available(buyer.id)) == AMOUNT
+
+
+async def never_funded(installation: Installation) -> None:
+    """One escrow is abandoned; the reservation of another order expires before anybody pays in. Both cost nothing."""
+    buyer, seller = await _parties(installation)
+    order = await installation.order(buyer, seller, AMOUNT)
+    await installation.succeeded(await installation.accept_escrow(order.id))
+    await installation.commit(lambda t: abandon_escrow(t, order.id, None))
+    await installation.closed(order.id, "CANCELED")
+    request = CreateOrder(buyer.id, seller.id, AMOUNT, "USDC", "Logo", reservation_expires_after_s=EXPIRES_AFTER_S)
+    expiring = await installation.reserved(request)
+    await installation.succeeded(await installation.accept_escrow(expiring.id))
+    await installation.closed(expiring.id, "EXPIRED")
     assert await installation.balance(ledger.available(buyer.id)) == AMOUNT
 
 
@@ -104,7 +121,7 @@ async def milestones(installation: Installation) -> None:
     await installation.succeeded(await installation.commit(lambda t: request_milestone_release(t, order.id, "draft")))
     await installation.succeeded(await installation.commit(lambda t: request_refund(t, order.id, "late", "proof")))
     opened = await _dispute(installation, OpenDispute(order.id, Party.SELLER, "QUALITY", milestone_ref="final"))
-    wanted = ResolveDispute(opened.dispute.id, Decision.FULL_RELEASE, "ben")
+    wanted = ResolveDispute(opened.dispute.id, Decision.SPLIT, "ben", release_stroops=30_000_000, refund_stroops=40_000_000)
     await installation.succeeded(await installation.commit(lambda t: resolve_dispute(t, wanted)))
 
     async def left_nothing() -> bool:
