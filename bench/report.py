@@ -20,8 +20,10 @@ from bench.scale import ALMOST_EMPTY_USERS, Scale
 from bench.signers import Pool
 from bench.sse import SseLatency
 
-WRITE_P50_MS = 15
-WRITES_PER_S = 300
+# Requests per second that all of it is to do on two cores, and the p99 at the concurrency where that counts.
+REQUESTS_PER_S = {"POST order": 600, "POST reserve": 600, "GET order": 1_500}
+LOAD_CONCURRENCY = 16
+LOAD_P99_MS = 80
 LIVES_PER_S = 5
 SSE_P50_MS = 50
 RELEASE_ADDED_PERCENT = 10
@@ -75,14 +77,11 @@ class Report:
             yield from _table(("target", "reached"), reached)
 
     def _reached(self) -> Iterator[tuple[str, str]]:
-        for request in ("POST order", "POST reserve"):
-            cells = [cell for cell in self.cells if cell.request == request]
-            if cells:
-                best = max(cells, key=lambda cell: cell.per_second)
-                alone = min(cells, key=lambda cell: cell.concurrency)
-                reached = f"p50 {alone.latency.p50_ms} ms at concurrency {alone.concurrency}; "
-                reached += f"{best.per_second}/s at concurrency {best.concurrency} (p50 {best.latency.p50_ms} ms)"
-                yield f"{request}: p50 ≤ {WRITE_P50_MS} ms, ≥ {WRITES_PER_S}/s", reached
+        for cell in self.cells:
+            if cell.concurrency == LOAD_CONCURRENCY:
+                target = f"{cell.request} at concurrency {LOAD_CONCURRENCY}: ≥ {REQUESTS_PER_S[cell.request]}/s, p99 ≤ {LOAD_P99_MS} ms"
+                neighbours = f"neighbours used {cell.usage.neighbours_cores} cores"
+                yield target, f"{cell.per_second}/s, p99 {cell.latency.p99_ms} ms; {neighbours}"
         if self.life_cycles:
             fastest = max(self.life_cycles, key=lambda lives: lives.per_second)
             yield f"≥ {LIVES_PER_S} life cycles/s", f"{fastest.per_second}/s at concurrency {fastest.concurrency}"
