@@ -79,22 +79,30 @@ def dispute_summary(dispute: DisputeView) -> str:
 
 
 def _how_to_decide(dispute: DisputeView) -> list[str]:
-    """The exact signal; in the UI it is the signal form's input."""
+    """What the UI's signal form takes as input, in lines that fit where the UI shows them."""
     if dispute.state not in ("OPEN", "UNDER_REVIEW"):
         return []
-    whole = '{"decision": "FULL_REFUND", "by": "your name", "note": "why"}'
+    who = '"by": "your name", "note": "why"'
+    whole = f'{{"decision": "FULL_REFUND", {who}}}'
     to_seller = dispute.amount_stroops // 2
     shares = f'"releaseAmount": "{format_amount(to_seller)}", "refundAmount": "{format_amount(dispute.amount_stroops - to_seller)}"'
-    split = f'{{"decision": "SPLIT", {shares}, "by": "your name", "note": "why"}}'
     return [
-        f"To decide, signal `decide` (or `POST /disputes/{dispute.dispute_id}/resolve`) with FULL_RELEASE, FULL_REFUND or SPLIT:",
+        f"To decide, signal `decide` with one of these (or `POST /disputes/{dispute.dispute_id}/resolve`, without `by`):",
         "",
         "```",
-        f"temporal workflow signal --workflow-id dispute/{dispute.dispute_id} --name decide --input '{whole}'",
-        f"temporal workflow signal --workflow-id dispute/{dispute.dispute_id} --name decide --input '{split}'",
+        f'{{"decision": "FULL_RELEASE", {who}}}',
+        whole,
+        f'{{"decision": "SPLIT", {who},',
+        f" {shares}}}",
         "```",
         "",
-        f"The amounts of a SPLIT are both above zero and sum to {dispute.amount}; the contract takes its fees from each.",
+        f"The amounts of a SPLIT are both above zero and sum to {dispute.amount}; the contract takes its fees from each. In a shell:",
+        "",
+        "```",
+        "temporal workflow signal --name decide \\",
+        f"  --workflow-id dispute/{dispute.dispute_id} \\",
+        f"  --input '{whole}'",
+        "```",
     ]
 
 

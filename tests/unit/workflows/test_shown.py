@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -44,11 +45,13 @@ def test_what_happens_by_itself_is_shown_in_utc() -> None:
 
 def test_the_signals_a_dispute_shows_can_be_sent_as_they_stand() -> None:
     page = dispute_page(DISPUTE, "", "", "")
-    commands = re.findall(r"--workflow-id (\S+) --name (\S+) --input '(.*)'", page)
-    assert [command[:2] for command in commands] == [("dispute/dsp_1", "decide")] * 2
-    whole, split = [read_decision([json.loads(command[2])]) for command in commands]
-    assert (whole.decision, split.decision) == ("FULL_REFUND", "SPLIT")
+    release, refund, split = [read_decision([json.loads(shown)]) for shown in re.findall(r"^\{[^}]*\}$", page, re.MULTILINE)]
+    assert (release.decision, refund.decision, split.decision) == ("FULL_RELEASE", "FULL_REFUND", "SPLIT")
     assert parse_amount(split.releaseAmount) + parse_amount(split.refundAmount) == DISPUTE.amount_stroops
+    [command] = re.findall(r"^temporal [^`]*", page, re.MULTILINE)
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[:7] == ["temporal", "workflow", "signal", "--name", "decide", "--workflow-id", "dispute/dsp_1"]
+    assert read_decision([json.loads(words[8])]) == refund
 
 
 def test_a_dispute_that_is_decided_asks_for_nothing() -> None:
