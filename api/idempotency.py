@@ -9,7 +9,7 @@ from datetime import timedelta
 from api import problems
 from api.answers import Answer
 from api.call import Call
-from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.errors import DomainError, ErrorCode, Retry
 from offerhub.storage import idempotency
 from offerhub.storage.idempotency import KeptAnswer, KeyInUseError
 from offerhub.storage.unit_of_work import AnswerStoredError, StoredAnswer, Transaction
@@ -28,7 +28,8 @@ class _RefusedByDomain(Exception):
 async def run(call: Call, work: Work, keep: timedelta = DAY) -> Answer:
     """Do the work once per idempotency key; repeated, the kept answer (``replayed``), promises of operations included.
 
-    Refusals of the domain are kept like any answer and raised. Raises ``IDEMPOTENCY_KEY_IN_PROGRESS`` and ``IDEMPOTENCY_KEY_REUSED``.
+    Refusals of the domain are raised; kept like any answer are those that waiting does not change. Raises ``IDEMPOTENCY_KEY_IN_PROGRESS``
+    and ``IDEMPOTENCY_KEY_REUSED``.
     While the instance is drained, what would move money is refused with ``MAINTENANCE``, but kept answers are given.
     """
     database = call.services.database
@@ -100,11 +101,12 @@ async def _once(call: Call, transaction: Transaction, work: Work, keep: timedelt
 
 async def _keep_refusal(call: Call, refusal: DomainError, keep: timedelta) -> Answer | None:
     """In a transaction of its own, as the refused one is rolled back. The answer of a request with the same key that got in between is
-    not disturbed but returned: the refusal may be nothing but what that request has done.
+    not disturbed but returned: the refusal may be nothing but what that request has done. What waiting may change is not kept: whoever is
+    told to repeat the same request with the same key must find it judged again.
     """
-    status = problems.status_of(refusal.code)
-    if status >= 500:
+    if refusal.retry is not Retry.NEVER:
         return None
+    status = problems.status_of(refusal.code)
     try:
         async with call.services.database.transaction(call.context) as transaction:
             answered = await _find(call, transaction)

@@ -60,6 +60,10 @@ _ADVICE = {
     Retry.LATER: "Repeat the same request, with the same idempotency key, after a pause.",
     Retry.ASK_THE_CHAIN: "The outcome is open; follow the operation before repeating anything.",
 }
+_ADVICE_ON_OUTCOMES = (
+    "The code of an operation that has failed says why. Such an outcome is final, and its idempotency key repeats it whatever the code: "
+    "remove the cause, then call again with a new Idempotency-Key."
+)
 RETRY_AFTER_S = 5
 
 
@@ -122,4 +126,5 @@ def page() -> str:
         for code, problem in PROBLEMS.items()
     )
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Error codes</title><h1>Error codes</h1>'
+    head += f"<p>{escape(_ADVICE_ON_OUTCOMES)}</p>"
     return f"{head}<table><tr><th>Code</th><th>Status</th><th>Retry</th></tr>{rows}</table></html>"

@@ -148,6 +148,21 @@ async def test_a_refused_operation_is_an_error_and_a_failed_operation(api: Api) 
     assert (await api.client.get(f"/orders/{order['id']}")).json()["data"]["status"] == "FUNDS_RESERVED"
 
 
+async def test_how_an_operation_failed_is_final_for_its_key_whatever_the_code(api: Api) -> None:
+    """As the page of error codes says: a new key begins another operation."""
+    order, worker = await reserved(api), Worker(api)
+    path, key = f"/orders/{order['id']}/escrow", {"Idempotency-Key": "escrow-1"}
+    first = await api.client.post(path, headers=key | NOW)
+    await worker.refuse(first.json()["operation"]["id"], "PROVIDER_ERROR")
+    failed = [await api.client.post(path, headers=key) for _ in range(2)]
+    assert {answer.status_code for answer in failed} == {502}
+    another = await api.client.post(path, headers={"Idempotency-Key": "escrow-2"} | NOW)
+    assert another.status_code == 202
+    assert another.json()["operation"]["id"] != first.json()["operation"]["id"]
+    page = (await api.client.get("/docs/errors")).text
+    assert "remove the cause, then call again with a new Idempotency-Key" in page
+
+
 async def test_a_promise_is_replayed_until_the_outcome_replaces_it(api: Api) -> None:
     order, worker = await reserved(api), Worker(api)
     path, key = f"/orders/{order['id']}/escrow", {"Idempotency-Key": "escrow-1"}

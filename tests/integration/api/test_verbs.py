@@ -148,6 +148,19 @@ async def test_a_dispute_from_its_opening_to_its_decision(api: Api, spelling: st
     assert (order["finalStatus"], order["dispute"]["id"]) == ("SPLIT", dispute["id"])
 
 
+async def test_a_refusal_that_passes_is_judged_again_under_the_same_key(api: Api) -> None:
+    deal = await Deal.funded(api.market)
+    dispute = await open_dispute(api, deal)
+    async with api.acting(await api.key("support")) as agent:
+        request = {"json": {"decision": "FULL_REFUND"}, "headers": {**NOW, "Idempotency-Key": "decide-once"}}
+        early = await agent.post(f"/disputes/{dispute['id']}/resolve", **request)
+        assert refusal(early) == (409, "ESCROW_NOT_READY")
+        await deal.finish(await deal.order())
+        decided = await promised(await agent.post(f"/disputes/{dispute['id']}/resolve", **request))
+        repeated = await promised(await agent.post(f"/disputes/{dispute['id']}/resolve", **request))
+    assert repeated["operation"]["id"] == decided["operation"]["id"]
+
+
 async def test_who_writes_takes_part_but_does_not_decide(api: Api) -> None:
     deal = await Deal.funded(api.market)
     path = f"/disputes/{(await open_dispute(api, deal))['id']}"
