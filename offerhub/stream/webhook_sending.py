@@ -40,15 +40,25 @@ class WebhookSender:
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Line]:
-        """Connections for one endpoint only: kept ones are found by address, and another name's certificate must not do."""
-        async with httpx.AsyncClient(verify=self._trusted, trust_env=False, follow_redirects=False) as client:
-            yield Line(client, allow_private=self._allow_private)
+        """For one endpoint at a time."""
+        line = Line(self._trusted, allow_private=self._allow_private)
+        try:
+            yield line
+        finally:
+            await line.close()
 
 
 class Line:
-    def __init__(self, client: httpx.AsyncClient, *, allow_private: bool) -> None:
-        self._client = client
+    """Keeps its connections from one request to the next, as long as they go to the same URL."""
+
+    def __init__(self, trusted: ssl.SSLContext, *, allow_private: bool) -> None:
+        self._trusted = trusted
         self._allow_private = allow_private
+        self._url = ""
+        self._client = self._without_connections()
+
+    async def close(self) -> None:
+        await self._client.aclose()
 
     async def send(self, url: str, headers: dict[str, str], body: bytes) -> Attempt:
         """POST once. Whatever goes wrong is the attempt's error, not an exception."""
@@ -57,6 +67,7 @@ class Line:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 check_url(url, allow_private=self._allow_private)
+                await self._turn_to(url)
                 response = await self._post(httpx.URL(url), headers, body)
             status, answer = response.status_code, await _beginning(response)
         except TimeoutError:
@@ -66,6 +77,16 @@ class Line:
         if status is not None and not 200 <= status < 300:
             error = f"The receiver answered {status}." + (" Redirects are not followed." if 300 <= status < 400 else "")
         return Attempt(status, error, round((time.monotonic() - began) * 1_000), answer)
+
+    async def _turn_to(self, url: str) -> None:
+        """Kept connections are found by address: one whose certificate was checked against another name must not do."""
+        if url == self._url:
+            return
+        former, self._client, self._url = self._client, self._without_connections(), url
+        await former.aclose()
+
+    def _without_connections(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(verify=self._trusted, trust_env=False, follow_redirects=False)
 
     async def _post(self, url: httpx.URL, headers: dict[str, str], body: bytes) -> httpx.Response:
         """The next address is tried only where no connection came about, so that nothing is sent twice."""

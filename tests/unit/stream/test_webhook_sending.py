@@ -203,3 +203,17 @@ async def test_certificates_are_checked_against_the_name(monkeypatch: pytest.Mon
         unknown_authority = await sent(f"https://shop.example:{receiver.port}/")
         assert "CERTIFICATE_VERIFY_FAILED" in str(unknown_authority.error)
         assert len(receiver.took) == 1
+
+
+async def test_a_connection_is_kept_for_its_url_and_for_no_other_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An endpoint whose URL is changed goes on over the same line."""
+    resolve(monkeypatch, ["127.0.0.1"])
+    server = certificate(tmp_path, x509.DNSName("shop.example"))
+    sender = WebhookSender(allow_private=True, trusted=ssl.create_default_context(cafile=tmp_path / "cert.pem"))
+    async with receiving(server) as receiver, sender.line() as line:
+        for _ in range(2):
+            assert (await line.send(f"https://shop.example:{receiver.port}/", {"webhook-id": "evt_1"}, BODY)).status == 200
+        assert receiver.connections == 1
+        other_name = await line.send(f"https://other.example:{receiver.port}/", {"webhook-id": "evt_2"}, BODY)
+        assert "CERTIFICATE_VERIFY_FAILED" in str(other_name.error)
+        assert receiver.ids == ["evt_1", "evt_1"]
