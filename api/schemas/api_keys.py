@@ -6,9 +6,9 @@ import ipaddress
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from api.schemas.fields import Body, Id, Shape, Time, Title, no_null
+from api.schemas.fields import Body, Id, NullIs, RequestedTime, Shape, Time, Title
 
 KeyScope = Literal["read", "write", "support", "admin", "*"]
 MAX_OVERLAP_SECONDS = 7 * 24 * 3600
@@ -35,14 +35,14 @@ class CreateApiKeyBody(Body):
 
     name: Title
     scopes: list[KeyScope] = Field(min_length=1, max_length=5)
-    expires_at: Annotated[AwareDatetime, AfterValidator(_check_future)] | None = None
-    allowed_ips: Annotated[list[Network], Field(max_length=50), no_null([])] = Field(default_factory=list)
+    expires_at: Annotated[RequestedTime, AfterValidator(_check_future)] | None = None
+    allowed_ips: Annotated[list[Network], Field(max_length=50), NullIs([])] = Field(default_factory=list)
 
 
 class RotateBody(Body):
     """How long the old secret is still accepted; 0 after a leak. There is no default, as either would surprise somebody."""
 
-    overlap_seconds: int = Field(ge=0, le=MAX_OVERLAP_SECONDS)
+    overlap_seconds: int = Field(ge=0, le=MAX_OVERLAP_SECONDS, strict=True)
 
 
 class CreateTokenBody(Body):
@@ -50,7 +50,7 @@ class CreateTokenBody(Body):
 
     scopes: Annotated[list[KeyScope], Field(min_length=1, max_length=5)] | None = None
     user_id: Id | None = None
-    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TOKEN_SECONDS), no_null(TOKEN_SECONDS)] = TOKEN_SECONDS
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TOKEN_SECONDS, strict=True), NullIs(TOKEN_SECONDS)] = TOKEN_SECONDS
 
 
 class ApiKey(Shape):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from api.schemas.answers import PageQuery
-from api.schemas.fields import Id, Shape, Time
+from api.schemas.fields import Id, RequestedTime, Shape, Time
 
 _Name = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}(\.[a-z_]{1,64})?$")]
 
@@ -20,8 +20,8 @@ class AuditQuery(PageQuery):
     action: _Name | None = None
     user_id: Id | None = None
     actor_id: Id | None = None
-    since: AwareDatetime | None = Field(default=None, alias="from")
-    until: AwareDatetime | None = Field(default=None, alias="to")
+    since: RequestedTime | None = Field(default=None, alias="from")
+    until: RequestedTime | None = Field(default=None, alias="to")
 
 
 class AuditLogEntry(Shape):

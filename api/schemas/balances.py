@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from api.schemas.fields import Amount, Body, Shape, Time
+from api.schemas.fields import Amount, Body, RequestedTime, Shape, Time
 
 SignedAmount = Annotated[str, StringConstraints(pattern=r"^-?\d+\.\d{2,7}$"), Field(examples=["-80.00"])]
 
@@ -77,7 +77,7 @@ class BareBalance(Balance):
 class BalanceQuery(Body):
     """``at``: the balance at that moment, everything of its millisecond included."""
 
-    at: AwareDatetime | None = None
+    at: RequestedTime | None = None
     explain: bool = False
 
 
@@ -110,8 +110,8 @@ class Statement(Shape):
 class StatementQuery(Body):
     """``from`` is included, ``to`` is not; without them from the beginning, until now. ``format`` wins over ``Accept``."""
 
-    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    until: Annotated[AwareDatetime | None, Field(alias="to")] = None
+    start: Annotated[RequestedTime | None, Field(alias="from")] = None
+    until: Annotated[RequestedTime | None, Field(alias="to")] = None
     format: Literal["json", "csv"] | None = None
 
     @model_validator(mode="after")

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from offerhub.domain.errors import DomainError
 from offerhub.domain.money import parse_amount, parse_currency
@@ -74,12 +88,20 @@ def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _check_written_out(value: object) -> object:
+    """Pydantic would take a number for the seconds since 1970."""
+    if not re.match(r"\d{4}-\d\d-\d\d", str(value)):
+        raise ValueError("write it as 2026-01-31T12:00:00Z")
+    return value
+
+
 _AMOUNT_SCHEMA = {"type": "string", "pattern": r"^\d{1,12}\.\d{2,7}$", "examples": ["80.00"], "description": "Greater than zero."}
 RequestedAmount = Annotated[int, PlainValidator(_parse_amount), WithJsonSchema(_AMOUNT_SCHEMA)]
 _CURRENCY_SCHEMA = {"type": "string", "enum": ["USDC", "USD"]}
 RequestedCurrency = Annotated[str, StringConstraints(max_length=12), AfterValidator(_parse_currency), WithJsonSchema(_CURRENCY_SCHEMA)]
 Amount = Annotated[str, StringConstraints(pattern=r"^\d+\.\d{2,7}$"), Field(examples=["80.00"])]
 Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"), Field(examples=["2026-01-31T12:00:00.000Z"])]
+RequestedTime = Annotated[AwareDatetime, BeforeValidator(_check_written_out)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_check_reference)]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_blank)]
@@ -91,6 +113,14 @@ Email = Annotated[str, StringConstraints(max_length=254, pattern=_EMAIL)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_check_metadata)]
 
 
-def no_null(default: object) -> BeforeValidator:
-    """An optional field sent as null is a field not sent."""
-    return BeforeValidator(lambda value: default if value is None else value)
+@dataclass(frozen=True)
+class NullIs:
+    """An optional field sent as null is a field not sent; the document says that null may be sent."""
+
+    default: object
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(lambda value: self.default if value is None else value, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "null"}]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, AwareDatetime, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from api.schemas.answers import PageQuery
@@ -17,16 +17,17 @@ from api.schemas.fields import (
     Description,
     Id,
     Metadata,
+    NullIs,
     Reason,
     Reference,
     RequestedAmount,
     RequestedCurrency,
+    RequestedTime,
     Seconds,
     Shape,
     Time,
     Title,
     check_blank,
-    no_null,
 )
 from api.schemas.operations import Operation
 from offerhub.domain.states import EscrowState, FinalStatus, MilestoneState, OrderState, ReleaseMode
@@ -44,13 +45,13 @@ class CreateOrderBody(Body):
     buyer_id: Id
     seller_id: Id
     amount: RequestedAmount
-    currency: Annotated[RequestedCurrency, no_null("USDC")] = "USDC"
+    currency: Annotated[RequestedCurrency, NullIs("USDC")] = "USDC"
     title: Title
     description: Description | None = None
-    milestones: Annotated[list[MilestoneBody], Field(max_length=MILESTONES), no_null([])] = Field(default_factory=list)
+    milestones: Annotated[list[MilestoneBody], Field(max_length=MILESTONES), NullIs([])] = Field(default_factory=list)
     client_order_ref: Reference | None = None
-    metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
-    release_mode: Annotated[ReleaseMode, no_null("single")] = ReleaseMode.SINGLE
+    metadata: Annotated[Metadata, NullIs({})] = Field(default_factory=dict)
+    release_mode: Annotated[ReleaseMode, NullIs("single")] = ReleaseMode.SINGLE
     auto_release_after_seconds: Seconds | None = None
     reservation_expires_after_seconds: Seconds | None = None
     checkout: Literal["reserve", "fund"] | None = None
@@ -99,8 +100,8 @@ class OrderQuery(PageQuery):
     seller_id: Id | None = None
     status: OrderState | None = None
     client_order_ref: Reference | None = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: RequestedTime | None = None
+    created_before: RequestedTime | None = None
 
     @model_validator(mode="after")
     def _only_metadata_beside(self) -> OrderQuery:

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from api.schemas.answers import PageQuery
 from api.schemas.balances import BalanceFigures, SignedAmount
-from api.schemas.fields import Amount, Body, Email, Metadata, Reference, Shape, Time, no_null
+from api.schemas.fields import Amount, Body, Email, Metadata, NullIs, Reference, Shape, Time
 
 UserType = Literal["BUYER", "SELLER", "BOTH"]
 UserStatus = Literal["ACTIVE", "SUSPENDED"]
@@ -17,8 +17,8 @@ UserStatus = Literal["ACTIVE", "SUSPENDED"]
 class CreateUserBody(Body):
     external_user_id: Reference
     email: Email | None = None
-    type: Annotated[UserType, no_null("BOTH")] = "BOTH"
-    metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
+    type: Annotated[UserType, NullIs("BOTH")] = "BOTH"
+    metadata: Annotated[Metadata, NullIs({})] = Field(default_factory=dict)
 
 
 class ChangeUserBody(Body):
@@ -27,7 +27,7 @@ class ChangeUserBody(Body):
     email: Email | Literal[""] | None = None
     type: UserType | None = None
     status: UserStatus | None = None
-    metadata: Annotated[Metadata, no_null({})] = Field(default_factory=dict)
+    metadata: Annotated[Metadata, NullIs({})] = Field(default_factory=dict)
 
 
 class UserQuery(PageQuery):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.answers import PageQuery
-from api.schemas.fields import Body, Description, Id, Shape, Time, no_null
+from api.schemas.fields import Body, Description, Id, NullIs, Shape, Time
 from offerhub.domain.events import CATALOGUE
 from offerhub.domain.webhooks import LONGEST_URL
 
@@ -34,7 +34,7 @@ class CreateWebhookEndpointBody(Body):
 
     url: Url
     description: Description | None = None
-    event_types: Annotated[EventTypes, no_null(["*"])] = Field(default_factory=lambda: ["*"])
+    event_types: Annotated[EventTypes, NullIs(["*"])] = Field(default_factory=lambda: ["*"])
 
 
 class UpdateWebhookEndpointBody(Body):
@@ -43,13 +43,13 @@ class UpdateWebhookEndpointBody(Body):
     url: Url | None = None
     description: Description | None = None
     event_types: EventTypes | None = None
-    enabled: bool | None = None
+    enabled: Annotated[bool, Field(strict=True)] | None = None
 
 
 class RotateSecretBody(Body):
     """For ``overlapSeconds`` every delivery carries two signatures, the new secret's and the old one's."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_S), no_null(_DAY_S)] = _DAY_S
+    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_S, strict=True), NullIs(_DAY_S)] = _DAY_S
 
 
 class WebhookEndpoint(Shape):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, StringConstraints
 
 from api.schemas.answers import PageQuery
-from api.schemas.fields import Amount, Body, Description, Id, RequestedAmount, RequestedCurrency, Shape, Time, no_null
+from api.schemas.fields import Amount, Body, Description, Id, NullIs, RequestedAmount, RequestedCurrency, Shape, Time
 from api.schemas.operations import Operation
 from offerhub.domain.states import WithdrawalState
 from offerhub.domain.withdrawals import MemoType
@@ -24,7 +24,7 @@ class CreateWithdrawalBody(Body):
 
     user_id: Id
     amount: RequestedAmount
-    currency: Annotated[RequestedCurrency, no_null("USDC")] = "USDC"
+    currency: Annotated[RequestedCurrency, NullIs("USDC")] = "USDC"
     destination_type: Literal["crypto", "stellar"]
     destination_ref: Address = Field(validation_alias=AliasChoices("destinationRef", "destination_ref", "destination"))
     memo: MemoText | None = None
