@@ -43,6 +43,7 @@ from activities.temporal_server import connect
 from activities.wallets import WalletActivities
 from activities.webhook_workflows import look_at_all_endpoints
 from activities.withdrawals import WithdrawalActivities
+from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.custody.errors import CustodyError
 from offerhub.custody.keys import LocalKeyEncryption
 from offerhub.custody.vault import Vault
@@ -137,6 +138,12 @@ def build_adapters(settings: Settings) -> Adapters:
     return Adapters(settings, http, redis, nudges, database, network, horizon, rpc, check, Hub(database, redis))
 
 
+def _dispute_deadlines(settings: Settings) -> DisputeDeadlines:
+    return DisputeDeadlines.configured(
+        settings.dispute_escalates_after_s, settings.dispute_decides_after_s, settings.dispute_default_decision
+    )
+
+
 def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callable[..., Any]]]:
     """The task queue of a role and what it does there."""
     settings, database = adapters.settings, adapters.database
@@ -157,7 +164,7 @@ def activities_of_role(role: str, adapters: Adapters) -> tuple[str, list[Callabl
         streams += [runs.begin_reconciliation, runs.reconcile_page, runs.finish_reconciliation]
         streams += [DeliveryActivities(_delivery_tools(adapters)).deliver_webhooks]
         return STREAMS_QUEUE, streams
-    books = BookActivities(database)
+    books = BookActivities(database, _dispute_deadlines(settings))
     chain = ChainActivities(database, adapters.horizon, adapters.network)
     read_back = ReadBackActivities(database, adapters.rpc, adapters.network)
     wallets = WalletActivities(database, adapters.horizon, adapters.network, adapters.check, settings.wallet_stock)

@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from offerhub.commands import deadlines
 from offerhub.commands import operations as commands
+from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.domain.context import Context
 from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.messages import BookingResult, OperationPlan, OrderView, Refusal
@@ -15,8 +16,9 @@ from offerhub.storage.unit_of_work import Database
 
 
 class BookActivities:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, deadlines: DisputeDeadlines) -> None:
         self._database = database
+        self._deadlines = deadlines
 
     @activity.defn
     async def look_at_order(self, order_id: str) -> OrderView:
@@ -55,7 +57,7 @@ class BookActivities:
     async def refuse_operation(self, refusal: Refusal) -> OrderView | None:
         """None when an envelope of the operation may still apply, or has: then nothing is refused."""
         async with self._database.transaction(await context_of(self._database, refusal.operation_id)) as transaction:
-            return await commands.refuse_operation(transaction, refusal)
+            return await commands.refuse_operation(transaction, refusal, self._deadlines)
 
 
 async def context_of(database: Database, operation_id: str) -> Context:

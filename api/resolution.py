@@ -16,15 +16,15 @@ from api.openapi import Documented, operation_route
 from api.routing import Routes
 from api.schemas.answers import One
 from api.schemas.disputes import DisputeWithOperation, OpenDisputeBody
+from api.schemas.fields import NoBody
 from api.schemas.orders import ExtendBody, Order, OrderWithOperation, RefundBody, ReleaseBody
 from offerhub.commands.dispute_facts import AcceptedDispute, DisputeDeadlines
 from offerhub.commands.disputes import OpenDispute, open_dispute
 from offerhub.commands.milestones import extend_release
-from offerhub.commands.refund import request_refund
+from offerhub.commands.refund import request_compensation, request_refund
 from offerhub.commands.release import request_release
 from offerhub.domain.errors import ErrorCode
 from offerhub.domain.plans import Party
-from offerhub.domain.states import Decision
 from offerhub.settings import Settings
 from offerhub.storage.unit_of_work import Transaction
 
@@ -33,6 +33,7 @@ _C = ErrorCode
 _MISSING = (_C.ORDER_NOT_FOUND, _C.MILESTONE_NOT_FOUND)
 _RELEASE = operation_route("Release to the seller", OrderWithOperation, 200, (_C.ORDER_NOT_FOUND, _C.INVALID_STATE))
 _REFUND = operation_route("Refund the buyer", OrderWithOperation, 200, (*_MISSING, _C.INVALID_STATE, _C.DISPUTE_ALREADY_OPEN))
+_COMPENSATE = operation_route("Pay the buyer's lost fees back", OrderWithOperation, 200, (_C.ORDER_NOT_FOUND, _C.INVALID_STATE))
 _DISPUTE = operation_route("Open a dispute", DisputeWithOperation, 201, (*_MISSING, _C.INVALID_STATE, _C.DISPUTE_ALREADY_OPEN))
 _EXTEND = Documented("Put the automatic release off", One[Order], errors=(_C.ORDER_NOT_FOUND, _C.INVALID_STATE, _C.LIMIT_EXCEEDED))
 
@@ -51,6 +52,12 @@ async def refund_order(call: CurrentCall, order_id: str, body: RefundBody) -> Re
     """The contract is disputed and resolved to the buyer at once; its fees are taken from the refund unless the platform pays them back."""
     command = partial(request_refund, order_id=order_id, reason=body.reason, milestone_ref=body.milestone_ref)
     return (await run_operation(call, Command(command))).response()
+
+
+@routes.post("/orders/{order_id}/resolution/compensation", Scope.WRITE, _COMPENSATE, moves_money=True)
+async def compensate_buyer(call: CurrentCall, order_id: str, _body: NoBody | None = None) -> Response:
+    """Pays the fees of a full refund back once more, after the platform's wallet held too little for it."""
+    return (await run_operation(call, Command(partial(request_compensation, order_id=order_id)))).response()
 
 
 @routes.post("/orders/{order_id}/resolution/dispute", Scope.WRITE, _DISPUTE)
@@ -83,5 +90,6 @@ async def extend_order_release(call: CurrentCall, order_id: str, body: ExtendBod
 
 
 def _deadlines(settings: Settings) -> DisputeDeadlines:
-    decision = Decision(settings.dispute_default_decision) if settings.dispute_default_decision else None
-    return DisputeDeadlines(settings.dispute_escalates_after_s or None, settings.dispute_decides_after_s or None, decision)
+    return DisputeDeadlines.configured(
+        settings.dispute_escalates_after_s, settings.dispute_decides_after_s, settings.dispute_default_decision
+    )

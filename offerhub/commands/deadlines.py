@@ -10,7 +10,7 @@ from datetime import datetime
 
 from offerhub.commands.checkout import abandon
 from offerhub.commands.dispute_facts import dispute_view, emit_dispute, lock_dispute
-from offerhub.commands.milestones import longest_delivered
+from offerhub.commands.milestones import next_to_pay
 from offerhub.commands.order_facts import (
     close_order,
     emit_order,
@@ -88,7 +88,7 @@ async def _expire(transaction: Transaction, order: OrderRecord) -> OrderRecord:
 async def _release(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     if not order.is_per_milestone:
         return (await request_release(transaction, order.id, "the time for objections has passed", _BY_ITSELF)).order
-    delivered = longest_delivered(order)
+    delivered = await next_to_pay(transaction, order)
     return (await request_milestone_release(transaction, order.id, delivered.ref)).order if delivered else order
 
 

@@ -47,10 +47,21 @@ class DisputeDeadlines:
     decides_after_s: int | None = None
     default_decision: Decision | None = None
 
-    async def starting_now(self, transaction: Transaction) -> tuple[datetime | None, datetime | None]:
+    @classmethod
+    def configured(cls, escalates_after_s: int, decides_after_s: int, default_decision: str) -> DisputeDeadlines:
+        """As the settings have it: 0 and the empty decision mean never."""
+        return cls(escalates_after_s or None, decides_after_s or None, Decision(default_decision) if default_decision else None)
+
+    async def put_on(self, transaction: Transaction, dispute: DisputeRecord) -> DisputeRecord:
+        """They run from now on."""
         now = await clock.engine_now(transaction)
         decides = self.decides_after_s if self.default_decision is not None else None
-        return _after(now, self.escalates_after_s), _after(now, decides)
+        return replace(
+            dispute,
+            escalates_at=_after(now, self.escalates_after_s),
+            decides_at=_after(now, decides),
+            default_decision=self.default_decision,
+        )
 
 
 @dataclass(frozen=True)
@@ -147,13 +158,14 @@ async def freeze(transaction: Transaction, order: OrderRecord, dispute: DisputeR
 
 
 async def open_frozen_dispute(
-    transaction: Transaction, order: OrderRecord, about: tuple[int | None, str], transaction_hash: str
+    transaction: Transaction, order: OrderRecord, about: tuple[int | None, str], transaction_hash: str, deadlines: DisputeDeadlines
 ) -> OrderRecord:
     """A refund froze the contract and could not pay: a dispute is opened so that a person decides. ``about`` is milestone and reason."""
     index, reason = about
     amount = order.amount if index is None else order.milestones[index].amount
     assert amount is not None, "milestones of a per-milestone order have amounts"
     dispute = new_dispute(transaction, order, Grounds(Party.BUYER, "OTHER", f"A refund was refused: {reason}"[:2_000], index), amount)
+    dispute = await deadlines.put_on(transaction, dispute)
     await disputes.insert(transaction, dispute)
     emit_dispute(transaction, "dispute.opened", (order, dispute), description=dispute.description)
     transaction.audit("dispute.opened", ("dispute", dispute.id), None, {"orderId": order.id, "reason": dispute.description})

@@ -61,8 +61,7 @@ async def open_dispute(transaction: Transaction, wanted: OpenDispute, deadlines:
         raise invalid_state("milestone", order.milestones[index].state, disputable)
     grounds = Grounds(wanted.opened_by, wanted.reason, wanted.description, index)
     dispute = new_dispute(transaction, order, grounds, gross_of(order, index))
-    escalates_at, decides_at = await deadlines.starting_now(transaction)
-    dispute = replace(dispute, escalates_at=escalates_at, decides_at=decides_at, default_decision=deadlines.default_decision)
+    dispute = await deadlines.put_on(transaction, dispute)
     await disputes.insert(transaction, dispute)
     after = {"orderId": order.id, "openedBy": dispute.opened_by, "reason": dispute.reason}
     transaction.audit("dispute.opened", ("dispute", dispute.id), None, after)

@@ -27,6 +27,7 @@ from offerhub.storage.orders import MilestoneRecord, OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
 # Far beyond any honest delay; so late a deadline would be none.
+_OBJECTIONS = frozenset({OperationKind.DISPUTE_OPENING, OperationKind.REFUND})
 MAX_EXTENSION = timedelta(days=365)
 _DELIVERED = (MilestoneState.COMPLETED, MilestoneState.APPROVED)
 
@@ -101,16 +102,43 @@ def longest_delivered(order: OrderRecord) -> MilestoneRecord | None:
     return min(delivered, key=lambda entry: entry[0])[1] if delivered else None
 
 
-async def put_off_release(transaction: Transaction, order: OrderRecord) -> OrderRecord:
-    """After a release was refused: one that is due by itself is tried again later, not at once and for ever."""
-    now = await clock.engine_now(transaction)
-    if order.state is not OrderState.IN_PROGRESS or order.auto_release_at is None or order.auto_release_at > now:
+async def reschedule_after_refusal(transaction: Transaction, order: OrderRecord, kind: OperationKind) -> OrderRecord:
+    """What was refused must not make the automatic release come sooner, at once and for ever, or never.
+
+    A refused release that is due by itself is tried again later. Who objected in time (a dispute or a refund that the chain refused) has
+    the whole time for objections once more. A delivery that a refused release has recorded counts like any other.
+    """
+    if order.state is not OrderState.IN_PROGRESS or order.auto_release_after_s is None:
         return order
-    moved = await _schedule(transaction, order, now + NEXT_TRY_AFTER)
+    scheduled = order.auto_release_at or _auto_release_due(order)
+    if scheduled is None:
+        return order
+    now = await clock.engine_now(transaction)
+    earliest = scheduled
+    if kind in _OBJECTIONS:
+        earliest = now + timedelta(seconds=order.auto_release_after_s)
+    elif scheduled <= now:
+        earliest = now + NEXT_TRY_AFTER
+    if order.auto_release_at == max(scheduled, earliest):
+        return order
+    moved = await _schedule(transaction, order, max(scheduled, earliest))
     before, after = {"autoReleaseAt": _iso(order.auto_release_at)}, {"autoReleaseAt": _iso(moved.auto_release_at)}
     transaction.audit("order.release_scheduled", ("order", order.id), before, after)
     emit_order(transaction, "order.release_scheduled", moved, autoReleaseAt=_iso(moved.auto_release_at))
     return moved
+
+
+async def next_to_pay(transaction: Transaction, order: OrderRecord) -> MilestoneRecord | None:
+    """Of the milestones delivered for long enough, the one tried least recently: one that cannot be paid stops no other."""
+    now = await clock.engine_now(transaction)
+    waited = timedelta(seconds=order.auto_release_after_s or 0)
+    tried = await operations.last_by_milestone(transaction, order.id, OperationKind.MILESTONE_RELEASE)
+    due = [
+        (tried.get(m.position, ""), m.completed_at, m)
+        for m in order.milestones
+        if m.state in _DELIVERED and m.completed_at is not None and m.completed_at + waited <= now
+    ]
+    return min(due, key=lambda entry: entry[:2])[2] if due else longest_delivered(order)
 
 
 def _auto_release_due(order: OrderRecord) -> datetime | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from offerhub.commands.checkout import book_checkout, undo_checkout
+from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.commands.disputes import book_dispute, undo_dispute
 from offerhub.commands.escrow_creation import book_escrow_created, undo_escrow_creation
 from offerhub.commands.escrow_funding import book_funding, undo_funding
-from offerhub.commands.milestones import book_completion, put_off_release, schedule_next
+from offerhub.commands.milestones import book_completion, reschedule_after_refusal, schedule_next
 from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished
 from offerhub.commands.order_facts import emit_order, lock_order, tell_order_workflow, view
 from offerhub.commands.refund import book_compensation, book_refund, undo_refund
@@ -43,11 +44,10 @@ _UNDO = {
     _K.ESCROW_FUNDING: undo_funding,
     _K.CHECKOUT: undo_checkout,
     _K.RELEASE: undo_release,
-    _K.REFUND: undo_refund,
     _K.DISPUTE_OPENING: undo_dispute,
     _K.DISPUTE_RESOLUTION: undo_resolution,
 }
-_RELEASES = frozenset({_K.RELEASE, _K.MILESTONE_RELEASE})
+_NEVER = DisputeDeadlines()
 _DOING = {
     Action.DEPLOY: "deploy escrow",
     Action.FUND: "fund escrow",
@@ -82,15 +82,20 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
     order = await lock_order(transaction, operation.resource_id)
     if is_finished(operation):
         return view(order)
-    applied = await confirmed_attempt(transaction, operation.id, _decisive_step(order, operation))
+    decisive = _decisive_step(order, operation)
+    if decisive.action is Action.FUND and operation.kind == _K.CHECKOUT and not await _is_applied(transaction, operation, decisive):
+        # Its deployment was booked by an earlier call whose answer was lost; the funding comes next.
+        return view(order)
+    applied = await confirmed_attempt(transaction, operation.id, decisive)
     booked = await _BOOK[OperationKind(operation.kind)](transaction, order, operation, applied)
     return view(await schedule_next(transaction, order, booked))
 
 
-async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderView | None:
+async def refuse_operation(transaction: Transaction, refusal: Refusal, deadlines: DisputeDeadlines = _NEVER) -> OrderView | None:
     """The chain, the contract or our own comparison said no: operation FAILED, order back where the marketplace can act.
 
     None, and nothing changed, when an envelope of the operation may still apply or its decisive step has applied: then it is not over.
+    ``deadlines`` are for the dispute that a refund may leave behind.
     """
     operation = await get_operation(transaction, refusal.operation_id)
     order = await lock_order(transaction, operation.resource_id)
@@ -99,11 +104,14 @@ async def refuse_operation(transaction: Transaction, refusal: Refusal) -> OrderV
     if await _may_still_happen(transaction, order, operation):
         return None
     await fail_operation(transaction, refusal)
-    undo = _UNDO.get(OperationKind(operation.kind))
-    restored = await undo(transaction, order, operation, refusal) if undo is not None else order
+    kind = OperationKind(operation.kind)
+    if kind is _K.REFUND:
+        restored = await undo_refund(transaction, order, operation, refusal, deadlines)
+    else:
+        undo = _UNDO.get(kind)
+        restored = await undo(transaction, order, operation, refusal) if undo is not None else order
     restored = await schedule_next(transaction, order, restored)
-    if operation.kind in _RELEASES:
-        restored = await put_off_release(transaction, restored)
+    restored = await reschedule_after_refusal(transaction, restored, kind)
     fields = {"operationId": operation.id, "code": refusal.code, "message": refusal.message}
     emit_order(transaction, "order.operation_failed", restored, **fields)
     tell_order_workflow(transaction, order.id)
@@ -128,6 +136,11 @@ async def report_refused_signature(transaction: Transaction, operation_id: str, 
 async def look_at_order(transaction: Transaction, order_id: str) -> OrderView:
     """What the order's workflow shows to operators."""
     return view(await lock_order(transaction, order_id))
+
+
+async def _is_applied(transaction: Transaction, operation: OperationRecord, step: Step) -> bool:
+    signed = await attempts.of_intent(transaction, intent_id(operation.id, step))
+    return any(attempt.state is AttemptState.CONFIRMED for attempt in signed)
 
 
 async def _may_still_happen(transaction: Transaction, order: OrderRecord, operation: OperationRecord) -> bool:

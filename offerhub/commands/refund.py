@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.dispute_facts import open_frozen_dispute, require_undisputed
+from offerhub.commands.dispute_facts import DisputeDeadlines, open_frozen_dispute, require_undisputed
 from offerhub.commands.operation_facts import require_moved
 from offerhub.commands.order_facts import (
     Accepted,
@@ -20,10 +20,20 @@ from offerhub.commands.order_facts import (
 )
 from offerhub.commands.payouts import Shares, book_payout
 from offerhub.domain import ledger
+from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.fees import pay_out
 from offerhub.domain.messages import Movement, Refusal
 from offerhub.domain.plans import Action, OperationKind, Subject
-from offerhub.domain.states import AttemptState, EscrowState, FinalStatus, MilestoneState, OrderState, invalid_state, require_order_state
+from offerhub.domain.states import (
+    AttemptState,
+    EscrowState,
+    FinalStatus,
+    MilestoneState,
+    OperationStatus,
+    OrderState,
+    invalid_state,
+    require_order_state,
+)
 from offerhub.storage import attempts, operations, users, wallets
 from offerhub.storage import ledger as books
 from offerhub.storage.attempts import AttemptRecord
@@ -76,12 +86,26 @@ async def make_buyer_whole(transaction: Transaction, order: OrderRecord, refunde
     return order
 
 
-async def undo_refund(transaction: Transaction, order: OrderRecord, operation: OperationRecord, refusal: Refusal) -> OrderRecord:
+async def request_compensation(transaction: Transaction, order_id: str) -> Accepted:
+    """Once more, after it was refused: the platform's wallet has been filled meanwhile. Running or done, the first one is the answer."""
+    order = await lock_order(transaction, order_id)
+    last = await operations.last(transaction, order.id, OperationKind.COMPENSATION)
+    if last is None:
+        message = "No fees are owed to the buyer: the platform pays those of a full refund back only if the order was created with that."
+        raise DomainError(ErrorCode.INVALID_STATE, message, {"currentState": order.state, "allowedStates": [OrderState.CLOSED.value]})
+    if last.status != OperationStatus.FAILED:
+        return Accepted(order, last)
+    return Accepted(order, await accept(transaction, order, OperationKind.COMPENSATION, last.subject))
+
+
+async def undo_refund(
+    transaction: Transaction, order: OrderRecord, operation: OperationRecord, refusal: Refusal, deadlines: DisputeDeadlines
+) -> OrderRecord:
     """Nothing was paid. A contract that is frozen already stays so: what becomes of it is now for a person to decide."""
     frozen = await _frozen_by(transaction, operation)
     index = operation.subject.milestone_index
     if frozen is not None:
-        return await open_frozen_dispute(transaction, order, (index, refusal.message), frozen.inner_hash)
+        return await open_frozen_dispute(transaction, order, (index, refusal.message), frozen.inner_hash, deadlines)
     if index is not None:
         return order
     funded = await move_escrow(transaction, order, EscrowState.FUNDED)

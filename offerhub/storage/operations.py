@@ -32,6 +32,12 @@ _LAST_OF_MILESTONE = text(
     ORDER BY id DESC LIMIT 1
     """  # noqa: S608
 )
+_LAST_BY_MILESTONE = text(
+    """
+    SELECT CAST(details ->> 'milestone_index' AS integer) AS milestone_index, max(id) AS id FROM operations
+    WHERE resource_id = :resource_id AND kind = :kind AND details ->> 'milestone_index' IS NOT NULL GROUP BY 1
+    """
+)
 _LIST = text(
     f"""
     SELECT {_COLUMNS} FROM operations
@@ -142,6 +148,12 @@ async def last_of_milestone(transaction: Transaction, resource_id: str, kind: st
     """The newest operation of a kind on one milestone; on the whole order when there is no index."""
     row = await transaction.first(_LAST_OF_MILESTONE, resource_id=resource_id, kind=kind, milestone_index=milestone_index)
     return OperationRecord(**row) if row else None
+
+
+async def last_by_milestone(transaction: Transaction, resource_id: str, kind: str) -> dict[int, str]:
+    """The newest operation's id for each milestone that ever had one of this kind."""
+    rows = await transaction.rows(_LAST_BY_MILESTONE, resource_id=resource_id, kind=kind)
+    return {row["milestone_index"]: row["id"] for row in rows}
 
 
 async def last(transaction: Transaction, resource_id: str, kind: str) -> OperationRecord | None:
