@@ -233,8 +233,8 @@ def main(wanted: list[str]) -> None:
                     photographer.town.heal()
         finally:
             with suppress(OSError):
-                photographer.town.heal()
                 browser.close()
+            photographer.town.close()
 
 
 if __name__ == "__main__":

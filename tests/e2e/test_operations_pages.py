@@ -24,7 +24,7 @@ Shell = Callable[..., str]
 def town(stack: dict[str, Any]) -> Iterator[Town]:
     town = Town(stack)
     yield town
-    town.heal()
+    town.close()
 
 
 @pytest.fixture
