@@ -1,4 +1,4 @@
-"""A decision on a dispute as somebody typed it into a signal: anything may come in, and only what is well formed goes on."""
+"""What a person decides by a signal, as somebody typed it: anything may come in, and only what is well formed goes on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MalformedDecision(Exception):
 
 
 def read_decision(sent: Sequence[object]) -> DecisionSignal:
-    """Whether the decision is a good one is judged by the command, as for the API."""
+    """On a dispute. Whether the decision is a good one is judged by the command, as for the API."""
     given = sent[0] if len(sent) == 1 else None
     if not isinstance(given, dict):
         raise MalformedDecision(f"a decision is one JSON object: {HOW}")
@@ -29,6 +29,14 @@ def read_decision(sent: Sequence[object]) -> DecisionSignal:
     if not decision.by.strip():
         raise MalformedDecision('"by" must say who decides')
     return decision
+
+
+def read_note(sent: Sequence[object]) -> str:
+    """Who decides and why, in one string."""
+    note = _text("note", sent[0] if len(sent) == 1 else None)
+    if not note.strip():
+        raise MalformedDecision('"note" must say who decides and why')
+    return note
 
 
 def _text(name: str, value: object) -> str:

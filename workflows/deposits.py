@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from workflows import calls
+from workflows.decision import MalformedDecision, read_note
 
 _AFTER_FAILURE = timedelta(seconds=30)
 
@@ -32,10 +33,12 @@ class DepositsWorkflow:
                 workflow.continue_as_new()
 
     @workflow.signal
-    async def accept_gap(self, note: str) -> None:
-        """A person decides to go on although a part of the history cannot be read; says who and why in ``note``."""
+    async def accept_gap(self, *sent: object) -> None:
+        """A person decides to go on although a part of the history cannot be read; one string says who and why."""
         try:
-            result = await calls.accept_payments_gap(note)
+            result = await calls.accept_payments_gap(read_note(sent))
+        except MalformedDecision as malformed:
+            result = f"The gap was not accepted: {malformed}."
         except ActivityError as error:
             result = f"The gap was not accepted: {error.cause}"
         workflow.set_current_details(f"{result} Following the payments stream.")

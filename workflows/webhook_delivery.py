@@ -33,7 +33,7 @@ class WebhookDeliveryWorkflow:
                 workflow.continue_as_new(started)
 
     @workflow.signal(description="The endpoint was changed, or a delivery is to be repeated: try now.")
-    def look(self, _started: WebhookInput) -> None:
+    def look(self, *_sent: object) -> None:
         self._told_to_look = True
 
     async def _until_next_try(self, seconds: float) -> None:
