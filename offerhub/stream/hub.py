@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -166,6 +167,10 @@ class Hub:
                 await asyncio.sleep(_RETRY_S)
 
     async def _begin(self) -> None:
+        # What Redis has by now PostgreSQL has too, unless the database was restored: then it is of events that never happened.
+        with suppress(RedisError, OSError):
+            newest = await self._redis.xrevrange(STREAM, count=1)
+            self._entry = cast("bytes", newest[0][0]) if newest else self._entry
         async with self._database.reading() as transaction:
             self._position = await events.latest_position(transaction)
         self.ready.set()
@@ -183,7 +188,8 @@ class Hub:
             record = unpack(fields[EVENT_FIELD])
             if record.position > self._position + 1:
                 await self._catch_up()
-            self._deliver(record)
+            else:
+                self._deliver(record)
             self._entry = entry_id
 
     async def _catch_up(self) -> None:

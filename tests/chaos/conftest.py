@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.chaos.cases import Policy
 from tests.chaos.installation import Installation
-from tests.services import PostgresServer, SandboxServer, TestServices, start_sandbox
+from tests.services import PostgresServer, SandboxServer, TestServices, start_sandbox, start_valkey
 
 Install = Callable[[], Installation]
 
@@ -25,17 +25,17 @@ def hostile_sandbox(services: TestServices) -> SandboxServer:
 def install(
     postgres_server: PostgresServer,
     migrated_template: str,
-    redis_server: str,
+    services: TestServices,
     temporal_address: str,
     hostile_sandbox: SandboxServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Install]:
-    """Makes installations that know nothing of each other: a database and a Temporal namespace for each."""
+    """Makes installations that know nothing of each other: a database, a Redis and a Temporal namespace for each."""
     with ExitStack() as opened:
 
         def make() -> Installation:
             url = opened.enter_context(postgres_server.database(migrated_template))
-            return Installation(url, redis_server, temporal_address, hostile_sandbox, tmp_path_factory.mktemp("installation"))
+            return Installation(url, start_valkey(services), temporal_address, hostile_sandbox, tmp_path_factory.mktemp("installation"))
 
         yield make
 

@@ -24,6 +24,7 @@ from offerhub.stream.nudges import Nudges
 from offerhub.stream.relay import KEPT_EVENTS, STREAM, Relay
 from tests.integration.api.conftest import MASTER, Api, opened, relaying
 from tests.integration.api.test_orders import UNIT, created, parties, wish
+from tests.services import PostgresServer
 
 Message = tuple[str, str, dict[str, Any]]
 
@@ -265,6 +266,31 @@ async def test_the_hub_fills_a_hole_that_redis_has(postgres_url: str, redis_url:
         found = [await asyncio.wait_for(subscription.queue.get(), 5) for _ in range(5)]
     assert [record.position for record in found if record] == [1, 2, 3, 4, 5]
     await hub.stop()
+    await redis.aclose()
+    await database.close()
+
+
+async def test_what_redis_kept_of_another_database_is_not_told(
+    postgres_url: str, redis_url: str, postgres_server: PostgresServer, migrated_template: str
+) -> None:
+    """As after a restore: Redis remembers more than has happened."""
+    database, redis = Database(postgres_url), Redis.from_url(redis_url)
+    with postgres_server.database(migrated_template) as other_url:
+        other = Database(other_url)
+        await emit(other, 5, "forgotten")
+        await Relay(other, redis, Nudges(redis)).relay_once()
+        hub = Hub(database, redis)
+        hub.start()
+        await asyncio.wait_for(hub.ready.wait(), 5)
+        with hub.subscribe(events.EventFilter()) as subscription:
+            await emit(other, 5, "elsewhere")
+            await Relay(other, redis, Nudges(redis)).relay_once()
+            await emit(database, 2, "mine")
+            await Relay(database, redis, Nudges(redis)).relay_once()
+            found = [await asyncio.wait_for(subscription.queue.get(), 5) for _ in range(2)]
+        assert [record.aggregate_id for record in found if record] == ["usr_mine0", "usr_mine1"]
+        await hub.stop()
+        await other.close()
     await redis.aclose()
     await database.close()
 
