@@ -1,12 +1,15 @@
-"""What is done once a minute beside the workers: operations nobody works on any more are told again, expired answers and old
-deliveries are forgotten.
+"""What is done beside the workers. Once a minute operations nobody works on any more are told again, expired answers and old deliveries
+are forgotten; once an hour the contracts that could not be emptied after their last milestone are looked at again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 
+from offerhub.commands.order_facts import NEXT_TRY_AFTER
+from offerhub.commands.remainder import tell_not_emptied
 from offerhub.domain.context import Context
 from offerhub.storage import api_tokens, idempotency, operations, webhooks
 from offerhub.storage.unit_of_work import Database
@@ -21,9 +24,13 @@ _log = get_logger(__name__)
 
 async def keep_house(database: Database) -> None:
     """Until canceled; several processes may do it."""
+    empty_at = 0.0
     while True:
         try:
             told = await keep_house_once(database, FORGOTTEN_AFTER)
+            if time.monotonic() >= empty_at:
+                await empty_contracts(database)
+                empty_at = time.monotonic() + NEXT_TRY_AFTER.total_seconds()
         except Exception as error:  # noqa: BLE001 - the next minute starts from the committed rows
             _log.warning("housekeeping.interrupted", error=repr(error)[:300])
         else:
@@ -39,3 +46,8 @@ async def keep_house_once(database: Database, forgotten_after: timedelta) -> int
         await api_tokens.purge(transaction)
         await webhooks.purge(transaction)
         return await operations.tell_again(transaction, forgotten_after)
+
+
+async def empty_contracts(database: Database) -> None:
+    async with database.transaction(_HOUSEKEEPING) as transaction:
+        await tell_not_emptied(transaction, transaction.now - NEXT_TRY_AFTER)

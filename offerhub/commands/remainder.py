@@ -6,10 +6,11 @@ A single-release contract is only resolved when the shares sum to all it holds; 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.operation_facts import get_operation, is_finished
-from offerhub.commands.order_facts import accept, emit_escrow, lock_order
+from offerhub.commands.order_facts import accept, emit_escrow, lock_order, tell_order_workflow
 from offerhub.commands.payouts import check_movements
 from offerhub.domain import ledger
 from offerhub.domain.fees import pay_out
@@ -18,13 +19,15 @@ from offerhub.domain.messages import Movement
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind, Subject
 from offerhub.domain.states import AttemptState, OrderState
-from offerhub.storage import attempts, operations
+from offerhub.storage import attempts, operations, orders
 from offerhub.storage import ledger as books
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
+# At once; the others are told the next time.
+MOST_TOLD = 100
 _RESOLVING = frozenset({OperationKind.REFUND, OperationKind.DISPUTE_RESOLUTION})
 
 
@@ -56,6 +59,14 @@ async def withdraw_remaining(transaction: Transaction, order_id: str, held_stroo
     operation = await accept(transaction, order, OperationKind.REMAINDER, Subject(excess_stroops=held_stroops))
     await _take_in(transaction, order, operation.id, held_stroops)
     return operation
+
+
+async def tell_not_emptied(transaction: Transaction, untouched_since: datetime) -> int:
+    """Where a remainder was refused, the order's workflow looks at the contract again; returns how many are told."""
+    found = await orders.not_emptied(transaction, untouched_since, MOST_TOLD)
+    for order_id in found:
+        tell_order_workflow(transaction, order_id, is_due=True)
+    return len(found)
 
 
 async def book_remainder(transaction: Transaction, order: OrderRecord, operation: OperationRecord, paid: AttemptRecord) -> OrderRecord:

@@ -41,6 +41,16 @@ _FILTERS = {
     # The second half names the index.
     "metadata": "o.metadata @> CAST(:metadata AS jsonb) AND o.metadata <> '{}'",
 }
+# Each in its turn, where there are more than may be told at once.
+_NOT_EMPTIED = text(
+    """
+    SELECT o.id FROM orders o JOIN escrows e ON e.order_id = o.id JOIN account_balances b ON b.account = 'escrow:' || e.id
+    WHERE o.state = 'CLOSED' AND o.release_mode = 'per_milestone' AND b.balance > 0
+      AND NOT EXISTS (SELECT 1 FROM operations p
+                      WHERE p.resource_id = o.id AND (p.finished_at IS NULL OR p.finished_at > :untouched_since))
+    ORDER BY random() LIMIT :limit
+    """
+)
 _LOCK = text("SELECT 1 FROM orders WHERE id = :id FOR UPDATE")
 _INSERT = text(
     """
@@ -231,6 +241,11 @@ async def insert(transaction: Transaction, order: OrderRecord) -> None:
 async def get(transaction: Transaction, order_id: str) -> OrderRecord | None:
     row = await transaction.first(_GET, id=order_id)
     return order_of(dict(row)) if row else None
+
+
+async def not_emptied(transaction: Transaction, untouched_since: datetime, limit: int) -> list[str]:
+    """Orders paid out per milestone whose contract holds money in the books still, with no operation under way or ended since then."""
+    return [row["id"] for row in await transaction.rows(_NOT_EMPTIED, untouched_since=untouched_since, limit=limit)]
 
 
 async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:

@@ -24,12 +24,14 @@ LEAVES_NONE = {
     "dispute_of": "reads",
     "locked": "reads under a lock",
     "get_endpoint": "reads",
+    "next_to_pay": "reads",
     "check_movements": "compares",
     "require_undisputed": "checks",
     "open_escrow": "a part of the commands that move the order into ESCROW_CREATING",
     "schedule_next": "a part of the commands that move the order",
     "take_turn": "queues for a source account; what is then signed is audited",
     "tell_passed": "writes messages to workflows only",
+    "tell_not_emptied": "writes messages to workflows only",
     "book_redelivery": "is its own record: a line of the delivery log",
 }
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from offerhub.commands.disputes import assign_dispute
 from offerhub.commands.milestones import request_completion
+from offerhub.commands.order_facts import NEXT_TRY_AFTER
 from offerhub.commands.refund import request_refund
 from offerhub.commands.release import request_milestone_release, request_release
-from offerhub.commands.remainder import withdraw_remaining
+from offerhub.commands.remainder import tell_not_emptied, withdraw_remaining
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.plans import Action, step
 from offerhub.domain.states import Decision, EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY
 from tests.integration.commands.deal import Deal, Wish
 from tests.integration.commands.disputing import decide, read
 from tests.integration.commands.market import Market
@@ -217,6 +221,34 @@ async def test_what_remains_in_a_paid_out_contract_goes_to_the_buyer_once(market
     after = await deal.books()
     assert after == {**before, "buyer": gift - 30_000, "protocol": before.get("protocol", 0) + 30_000}
     assert (await deal.order()).final_status is FinalStatus.RELEASED
+
+
+async def test_a_refused_remainder_is_tried_again_after_a_while(market: Market) -> None:
+    deal, gift = await Deal.funded(market, Wish(parts=(100, 200))), 10_000_000
+
+    async def told(rest: timedelta) -> int:
+        count: int = await deal.run(lambda transaction: tell_not_emptied(transaction, transaction.now - rest))
+        return count
+
+    for ref in ("m0", "m1"):
+        assert await told(timedelta(0)) == 0, "not before the last milestone is paid"
+        await release(deal, ref)
+    assert await told(timedelta(0)) == 0, "nothing is left"
+    await deal.do(withdraw_remaining, gift)
+    assert await told(timedelta(0)) == 0, "it runs"
+    await deal.refuse(await deal.order())
+    assert (await deal.books())["escrow"] == gift
+    assert await told(NEXT_TRY_AFTER) == 0, "it was refused just now"
+    assert await told(timedelta(0)) == 1
+    async with market.database.reading() as reader:
+        told_last = await reader.first(text("SELECT workflow_id, priority FROM workflow_messages ORDER BY id DESC LIMIT 1"))
+    assert told_last is not None
+    assert told_last["workflow_id"] == f"order/{deal.order_id}"
+    assert told_last["priority"] < BACKGROUND_PRIORITY, "an order that has ended would not be looked at"
+    await deal.do(withdraw_remaining, gift)
+    await deal.finish(await deal.order())
+    assert "escrow" not in {name for name, balance in (await deal.books()).items() if balance}
+    assert await told(timedelta(0)) == 0
 
 
 async def test_the_compensation_of_a_milestones_refund_is_its_fees(market: Market) -> None:
