@@ -28,7 +28,7 @@ SHARES = 4
 DEATHS_PATIENCE_S = 900.0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_every_activity_goes_wrong_once(install: Install) -> None:
     """The everyday run: one of the quick ways of going wrong at each place, three lives at once."""
     await _sabotage([install()], Policy(QUICK, one_each=True), lives=1)

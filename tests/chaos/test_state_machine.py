@@ -24,7 +24,7 @@ MANY_WALKS = 40
 AT_ONCE = 8
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_random_walks(install: Install) -> None:
     await _walk(install(), [1_000 + number for number in range(WALKS)])
 
