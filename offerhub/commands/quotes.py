@@ -67,6 +67,8 @@ def quote_operation(order: OrderRecord, operation: OperationRecord) -> Quote:
         quote = _payout_quote(order, kind, payout, steps)
         is_full_refund = not subject.seller_stroops and order.make_buyer_whole
         return _with_compensation(quote, order, payout.fees_stroops) if is_full_refund else quote
+    if kind is OperationKind.COMPENSATION:
+        return Quote(kind, subject.buyer_stroops, 0, 0, (Share("buyer", order.buyer_id, "available", subject.buyer_stroops),), steps)
     return Quote(kind, 0, 0, 0, (), steps)
 
 

@@ -20,6 +20,7 @@ from offerhub.storage.events import EventFilter
 from tests.e2e.outside import OutsideAccount
 from tests.integration.api.conftest import Api, opened
 from tests.integration.api.test_orders import UNIT, created, wish
+from tests.integration.commands.deal import Deal
 from tests.integration.commands.market import wallet
 from tests.integration.commands.test_order_life import funded
 from tests.services import SandboxServer
@@ -150,6 +151,11 @@ async def refund(scene: Scene) -> httpx.Response:
     return await scene.act("POST", f"/orders/{await scene.in_progress()}/resolution/refund", {"reason": "late"})
 
 
+async def compensate(scene: Scene) -> httpx.Response:
+    deal = await Deal.owing_fees(scene.api.market)
+    return await scene.act("POST", f"/orders/{deal.order_id}/resolution/compensation")
+
+
 async def dispute(scene: Scene) -> httpx.Response:
     return await scene.act("POST", f"/orders/{await scene.in_progress()}/resolution/dispute", {"openedBy": "BUYER", "reason": "OTHER"})
 
@@ -264,6 +270,7 @@ REQUESTS: dict[str, Callable[[Scene], Awaitable[httpx.Response]]] = {
     "POST /orders/{order_id}/milestones/{ref}/release": release_milestone,
     "POST /orders/{order_id}/resolution/release": release,
     "POST /orders/{order_id}/resolution/refund": refund,
+    "POST /orders/{order_id}/resolution/compensation": compensate,
     "POST /orders/{order_id}/resolution/dispute": dispute,
     "POST /orders/{order_id}/resolution/extend": extend,
     "POST /disputes/{dispute_id}/assign": assign,

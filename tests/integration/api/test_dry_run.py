@@ -60,6 +60,7 @@ async def requests(api: Api, sandbox: SandboxServer) -> dict[str, tuple[str, dic
     await api.market.restock(20)
     states = (OrderState.ORDER_CREATED, OrderState.FUNDS_RESERVED, OrderState.ESCROW_FUNDING, OrderState.IN_PROGRESS, OrderState.DISPUTED)
     new, reserved, waiting, running, disputed = [await Deal.in_state(api.market, state) for state in states]
+    owing = await Deal.owing_fees(api.market)
     in_parts = await Deal.funded(api.market, Wish(parts=PARTS))
     payee = {
         "userId": new.buyer.id,
@@ -75,6 +76,7 @@ async def requests(api: Api, sandbox: SandboxServer) -> dict[str, tuple[str, dic
         "POST /orders/{order_id}/checkout": (f"/orders/{new.order_id}/checkout", None),
         "POST /orders/{order_id}/resolution/release": (f"/orders/{running.order_id}/resolution/release", None),
         "POST /orders/{order_id}/resolution/refund": (f"/orders/{running.order_id}/resolution/refund", {"reason": "late"}),
+        "POST /orders/{order_id}/resolution/compensation": (f"/orders/{owing.order_id}/resolution/compensation", None),
         "POST /orders/{order_id}/milestones/{ref}/release": (f"/orders/{in_parts.order_id}/milestones/m1/release", None),
         "POST /disputes/{dispute_id}/resolve": (f"/disputes/{(await disputed.order()).dispute_id}/resolve", {"decision": "FULL_REFUND"}),
         "POST /withdrawals": ("/withdrawals", payee),

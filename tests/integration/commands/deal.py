@@ -150,6 +150,14 @@ class Deal:
         view: OrderView = await self.run(lambda transaction: book_operation(transaction, operation_id))
         return view
 
+    @classmethod
+    async def owing_fees(cls, market: Market) -> Deal:
+        """A refund whose fees the platform could not pay back."""
+        deal = await cls.funded(market, Wish(make_buyer_whole=True))
+        await deal.finish(await deal.do(request_refund, "late"))
+        await deal.refuse(await deal.order(), "STELLAR_NETWORK_ERROR")
+        return deal
+
     async def refuse(self, accepted: Any, code: str = "ESCROW_REJECTED") -> OrderView | None:
         refusal = Refusal(accepted.operation.id, accepted.operation.kind, code, "the contract said no")
         view: OrderView | None = await self.run(lambda transaction: refuse_operation(transaction, refusal))
