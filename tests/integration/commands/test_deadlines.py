@@ -216,6 +216,20 @@ async def test_without_a_default_nobody_decides_by_itself(market: Market) -> Non
     assert (view.state, (await read(deal, opened.dispute.id)).state) == ("OPEN", DisputeState.OPEN)
 
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def told(market: Market, since: datetime = EVER) -> tuple[datetime, set[str]]:
+    """What the sweep has looked at, and whose workflows it tells."""
+    async with market.database.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE workflow_messages SET dispatched_at = created_at")
+    async with market.command() as transaction:
+        up_to = await tell_passed(transaction, since)
+    async with market.database.engine.connect() as connection:
+        rows = await connection.exec_driver_sql("SELECT workflow_id FROM workflow_messages WHERE dispatched_at IS NULL")
+        return up_to, {row.workflow_id for row in rows}
+
+
 async def test_the_sweep_tells_the_workflows_of_what_has_passed_since_it_last_looked(market: Market) -> None:
     await market.restock(2)
     expiring, releasing = await Deal.in_state(market, OrderState.FUNDS_RESERVED, EXPIRING), await Deal.funded(market, RELEASING)
@@ -225,29 +239,41 @@ async def test_the_sweep_tells_the_workflows_of_what_has_passed_since_it_last_lo
     await disputed.finish(opened)
     start = opened.dispute.created_at - timedelta(minutes=1)
 
-    async def told(since: datetime) -> tuple[datetime, set[str]]:
-        async with market.database.engine.begin() as connection:
-            await connection.exec_driver_sql("UPDATE workflow_messages SET dispatched_at = created_at")
-        up_to: datetime = await expiring.run(lambda transaction: tell_passed(transaction, since))
-        async with market.database.engine.connect() as connection:
-            rows = await connection.exec_driver_sql("SELECT workflow_id FROM workflow_messages WHERE dispatched_at IS NULL")
-            return up_to, {row.workflow_id for row in rows}
-
-    up_to, nobody = await told(start)
+    up_to, nobody = await told(market, start)
     assert nobody == set()
     await expiring.later(DAY_S + 60)
-    up_to, workflows = await told(up_to)
+    up_to, workflows = await told(market, up_to)
     assert workflows == {f"order/{expiring.order_id}", f"order/{releasing.order_id}", f"dispute/{opened.dispute.id}"}
-    assert (await told(up_to))[1] == set()
+    assert (await told(market, up_to))[1] == set()
 
 
 async def test_nobody_is_told_of_a_reservation_that_was_paid_for(market: Market) -> None:
     """However long the order goes on: the sweep looks at all that ever passed, again and again."""
     deal = await Deal.funded(market, EXPIRING)
     await deal.later(DAY_S + 60)
-    async with market.database.engine.begin() as connection:
-        await connection.exec_driver_sql("UPDATE workflow_messages SET dispatched_at = created_at")
-    await deal.run(lambda transaction: tell_passed(transaction, datetime(1970, 1, 1, tzinfo=UTC)))
-    async with market.database.engine.connect() as connection:
-        rows = await connection.exec_driver_sql("SELECT workflow_id FROM workflow_messages WHERE dispatched_at IS NULL")
-        assert rows.all() == []
+    assert (await told(market))[1] == set()
+
+
+async def test_nobody_is_told_while_an_operation_runs_and_afterwards_they_are(market: Market) -> None:
+    """It may run for days; told each minute, the workflow that carries it out would fill its history."""
+    await market.restock(2)
+    paid, disputed = await Deal.funded(market, IN_PARTS), await Deal.funded(market)
+    await deliver(paid, "m0", "m1")
+    opened = await disputed.dispute(deadlines=DisputeDeadlines(None, DAY_S, Decision.FULL_REFUND))
+    await paid.later(DAY_S + 60)
+    await passes(paid)
+    assert (await paid.order()).operation is not None
+    assert (await told(market))[1] == set()
+    await paid.finish(await paid.order())
+    await disputed.finish(opened)
+    assert (await told(market))[1] == {f"order/{paid.order_id}", f"dispute/{opened.dispute.id}"}
+
+
+async def test_a_dispute_is_escalated_while_its_freezing_still_runs(market: Market) -> None:
+    deal = await Deal.funded(market)
+    opened = await deal.dispute(deadlines=DisputeDeadlines(DAY_S, 2 * DAY_S, None))
+    await deal.later(3 * DAY_S)
+    assert (await told(market))[1] == {f"dispute/{opened.dispute.id}"}
+    await deal.run(lambda transaction: pass_dispute_deadline(transaction, opened.dispute.id))
+    await deal.finish(opened)
+    assert (await told(market))[1] == set(), "nobody decides by itself"
