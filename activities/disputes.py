@@ -6,6 +6,7 @@ from temporalio import activity
 
 from offerhub.commands import deadlines
 from offerhub.commands import disputes as commands
+from offerhub.commands.maintenance import refusal_while_draining
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain.context import Context
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -13,7 +14,7 @@ from offerhub.domain.messages import DecisionResult, DecisionSignal, DisputeDeci
 from offerhub.domain.money import parse_amount
 from offerhub.domain.plans import OperationKind
 from offerhub.domain.states import Decision
-from offerhub.storage import operations
+from offerhub.storage import maintenance, operations
 from offerhub.storage.unit_of_work import Database, Transaction
 
 
@@ -41,6 +42,9 @@ class DisputeActivities:
         try:
             async with self._database.transaction(context) as transaction:
                 if not await _is_decided_by(transaction, given):
+                    drained = refusal_while_draining(await maintenance.get(transaction))
+                    if drained is not None:
+                        raise drained
                     await resolve_dispute(transaction, _wanted(given.dispute_id, given.decision))
         except DomainError as refused:
             refusal = refused.message

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.commands.maintenance import refusal_while_draining
+from offerhub.domain.errors import DomainError
 from offerhub.storage import maintenance
 from offerhub.storage.maintenance import Maintenance
 from offerhub.storage.unit_of_work import DATABASE_AWAY, Database
@@ -30,12 +31,7 @@ class Drain:
 
     async def refusal(self) -> DomainError | None:
         """What a request that would move money is told, if anything."""
-        state = await self.state()
-        if not state.draining:
-            return None
-        because = f": {state.reason}" if state.reason else ""
-        message = f"Maintenance{because}. Nothing new is begun; what runs is finished, reads go on. Repeat the request later."
-        return DomainError(ErrorCode.MAINTENANCE, message, {"reason": state.reason})
+        return refusal_while_draining(await self.state())
 
     async def is_draining(self) -> bool | None:
         """For reports, which are given without a database too: None when nobody can tell."""

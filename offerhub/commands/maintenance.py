@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
 from offerhub.storage import maintenance
 from offerhub.storage.maintenance import Maintenance
@@ -26,3 +27,12 @@ def _tell(transaction: Transaction, what: str, before: dict[str, bool | str | No
     payload = {"reason": after.get("reason") or before.get("reason"), "changedBy": transaction.context.actor_id}
     transaction.emit(Event(f"maintenance.{what}", "maintenance", payload))
     transaction.audit(f"maintenance.{what}", ("maintenance", "maintenance"), before, after)
+
+
+def refusal_while_draining(state: Maintenance) -> DomainError | None:
+    """What whoever would move money is told, by whichever door he comes."""
+    if not state.draining:
+        return None
+    because = f": {state.reason}" if state.reason else ""
+    message = f"Maintenance{because}. Nothing new is begun; what runs is finished, reads go on. Repeat the request later."
+    return DomainError(ErrorCode.MAINTENANCE, message, {"reason": state.reason})

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from temporalio.testing import ActivityEnvironment
 
 from activities.disputes import DisputeActivities
+from offerhub.commands.maintenance import end_drain, start_drain
 from offerhub.domain.messages import DecisionResult, DecisionSignal, DisputeDecision
 from offerhub.domain.plans import OperationKind
 from offerhub.domain.states import Decision, DisputeState
@@ -94,3 +95,13 @@ async def _resolutions(market: Market) -> int:
         row = await reader.first(_RESOLUTIONS)
     assert row is not None
     return int(row["many"])
+
+
+async def test_a_drained_instance_decides_nothing_by_signal_either(market: Market) -> None:
+    deal, dispute_id = await disputed(market)
+    await deal.run(lambda transaction: start_drain(transaction, "an upgrade"))
+    refused = await signal(market, dispute_id, SPLIT)
+    assert refused.refusal.startswith("Maintenance: an upgrade.")
+    assert await _resolutions(market) == 0
+    await deal.run(end_drain)
+    assert (await signal(market, dispute_id, SPLIT)).refusal == ""
