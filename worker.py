@@ -79,6 +79,7 @@ from workflows.order import OrderWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.refund import RefundWorkflow
 from workflows.release import ReleaseWorkflow
+from workflows.remainder import RemainderWorkflow
 from workflows.wallet_stock import WalletStockWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 from workflows.withdrawal import WithdrawalWorkflow
@@ -91,7 +92,7 @@ else:
 
 WORKFLOWS = [
     *(OrderWorkflow, EscrowFundingWorkflow, MilestoneWorkflow, ReleaseWorkflow, RefundWorkflow, CompensationWorkflow),
-    *(DisputeWorkflow, WithdrawalWorkflow),
+    *(RemainderWorkflow, DisputeWorkflow, WithdrawalWorkflow),
     *(WalletStockWorkflow, DepositsWorkflow, ReconciliationWorkflow, WebhookDeliveryWorkflow),
 ]
 # The workflow's own module is still reloaded and checked; our pure modules need not be.

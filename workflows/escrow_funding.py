@@ -1,4 +1,4 @@
-"""Bring an order's escrow contract onto the chain, the buyer's money into it, and out of it what is left in the end."""
+"""Bring an order's escrow contract onto the chain and the buyer's money into it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workflows.operation import OperationWorkflow
 
 @workflow.defn(name="EscrowFunding")
 class EscrowFundingWorkflow(OperationWorkflow):
-    """``escrow/<id>``, for the kinds ``escrow_creation``, ``escrow_funding``, ``checkout`` (both in one) and ``remainder``."""
+    """``escrow/<id>``, for the kinds ``escrow_creation``, ``escrow_funding`` and ``checkout`` (both in one)."""
 
     @workflow.run
     async def run(self, plan: OperationPlan) -> OperationResult:

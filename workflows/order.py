@@ -24,17 +24,19 @@ from workflows.index import Index
 from workflows.milestone import MilestoneWorkflow
 from workflows.refund import RefundWorkflow
 from workflows.release import ReleaseWorkflow
+from workflows.remainder import RemainderWorkflow
 
 CLOSED = "CLOSED"
 _CHILD_STILL_RUNS_S = 5
 _K = OperationKind
 # Disputes have a workflow of their own.
 _CHILDREN: dict[str, Callable[[Any, OperationPlan], Awaitable[OperationResult]]] = {
-    **dict.fromkeys((_K.ESCROW_CREATION, _K.ESCROW_FUNDING, _K.CHECKOUT, _K.REMAINDER), EscrowFundingWorkflow.run),
+    **dict.fromkeys((_K.ESCROW_CREATION, _K.ESCROW_FUNDING, _K.CHECKOUT), EscrowFundingWorkflow.run),
     **dict.fromkeys((_K.MILESTONE_COMPLETION, _K.MILESTONE_RELEASE), MilestoneWorkflow.run),
     _K.RELEASE: ReleaseWorkflow.run,
     _K.REFUND: RefundWorkflow.run,
     _K.COMPENSATION: CompensationWorkflow.run,
+    _K.REMAINDER: RemainderWorkflow.run,
 }
 
 

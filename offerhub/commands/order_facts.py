@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -26,6 +26,12 @@ _PRIORITY = {OperationKind.ESCROW_FUNDING: 1, OperationKind.CHECKOUT: 2, Operati
 NEXT_TRY_AFTER = timedelta(hours=1)
 # After every operation, before what only keeps the operators' view fresh.
 _DUE_PRIORITY = 3
+_WORKFLOW_OF_ORDER: Mapping[OperationKind, Callable[[str], str]] = {
+    OperationKind.RELEASE: ids.release_workflow_id,
+    OperationKind.REFUND: ids.refund_workflow_id,
+    OperationKind.COMPENSATION: ids.compensation_workflow_id,
+    OperationKind.REMAINDER: ids.remainder_workflow_id,
+}
 _OF_DISPUTE = frozenset({OperationKind.DISPUTE_OPENING, OperationKind.DISPUTE_RESOLUTION})
 
 
@@ -164,18 +170,14 @@ async def accept(transaction: Transaction, order: OrderRecord, kind: OperationKi
 
 def _workflow_of(order: OrderRecord, kind: OperationKind, subject: Subject) -> str:
     match kind:
-        case OperationKind.ESCROW_CREATION | OperationKind.ESCROW_FUNDING | OperationKind.CHECKOUT | OperationKind.REMAINDER:
+        case OperationKind.ESCROW_CREATION | OperationKind.ESCROW_FUNDING | OperationKind.CHECKOUT:
             return ids.escrow_workflow_id(order.the_escrow.id)
         case OperationKind.MILESTONE_COMPLETION | OperationKind.MILESTONE_RELEASE:
             return ids.milestone_workflow_id(order.milestones[subject.milestone_index or 0].id)
-        case OperationKind.REFUND:
-            return ids.refund_workflow_id(order.id)
-        case OperationKind.COMPENSATION:
-            return ids.compensation_workflow_id(order.id)
         case OperationKind.DISPUTE_OPENING | OperationKind.DISPUTE_RESOLUTION:
             return ids.dispute_workflow_id(str(subject.dispute_id))
         case _:
-            return ids.release_workflow_id(order.id)
+            return _WORKFLOW_OF_ORDER[kind](order.id)
 
 
 async def in_flight(

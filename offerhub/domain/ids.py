@@ -55,6 +55,10 @@ def compensation_workflow_id(order_id: str) -> str:
     return f"compensation/{order_id}"
 
 
+def remainder_workflow_id(order_id: str) -> str:
+    return f"remainder/{order_id}"
+
+
 def dispute_workflow_id(dispute_id: str) -> str:
     return f"dispute/{dispute_id}"
 

@@ -75,7 +75,7 @@ async def test_what_strangers_paid_in_goes_to_the_buyer_after_the_last_milestone
     closed = await rig.closed(order.id, "SPLIT")
     remainder = await _last(rig, order.id, OperationKind.REMAINDER)
     assert remainder is not None
-    assert remainder.workflow_id == f"escrow/{closed.the_escrow.id}"
+    assert remainder.workflow_id == f"remainder/{closed.id}"
     await assert_paid(rig, closed, parties, together(shares(FIRST, SECOND), shares(0, extra)))
 
 

@@ -23,7 +23,7 @@ from offerhub.commands.orders import DEFAULT_MILESTONE_REF, CreateOrder, Milesto
 from offerhub.commands.refund import request_refund
 from offerhub.commands.release import request_milestone_release
 from offerhub.commands.webhooks import Wish, create_endpoint, delete_endpoint
-from offerhub.domain.ids import webhook_workflow_id
+from offerhub.domain.ids import remainder_workflow_id, webhook_workflow_id
 from offerhub.domain.plans import Party
 from offerhub.domain.states import ReleaseMode
 from offerhub.storage.users import UserRecord
@@ -108,7 +108,7 @@ async def _per_milestone(rig: Rig, parties: tuple[UserRecord, UserRecord]) -> tu
         return await rig.in_contract(escrow.contract_id) == 0
 
     await rig.until(emptied)
-    return order.id, f"escrow/{escrow.id}"
+    return order.id, remainder_workflow_id(order.id)
 
 
 async def _is_over(rig: Rig, order_id: str) -> bool:

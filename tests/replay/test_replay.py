@@ -30,7 +30,7 @@ def _replayer() -> Replayer:
 
 def test_every_workflow_has_a_recorded_history() -> None:
     kinds = {path.stem.partition("-")[2] for path in HISTORIES}
-    verbs = {"escrow", "release", "refund", "milestone", "compensation", "dispute", "withdrawal"}
+    verbs = {"escrow", "release", "refund", "milestone", "compensation", "remainder", "dispute", "withdrawal"}
     assert kinds == {"order", "wallet-stock", "deposits", "webhook", *verbs}
 
 
