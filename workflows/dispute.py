@@ -122,10 +122,10 @@ class DisputeWorkflow(OperationWorkflow):
             # A local activity's failure comes bare.
             self._last_error = f"message ignored: {error.cause or error}"
             return
-        if plan.workflow_id != workflow.info().workflow_id or plan.kind not in _ITS_KINDS:
-            self._last_error = f"message ignored: {operation_id} is carried out by {plan.workflow_id or plan.kind}"
-            return
         if not plan.steps:
+            return
+        if plan.workflow_id != workflow.info().workflow_id or plan.kind not in _ITS_KINDS:
+            self._last_error = f"message ignored: {operation_id} is carried out by {plan.workflow_id}"
             return
         self._plan = plan
         # Freezing and resolving follow each other within moments; the state may be a new one by now.

@@ -10,7 +10,7 @@ from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.commands.disputes import OpenDispute, open_dispute
 from offerhub.commands.order_facts import Accepted
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
-from offerhub.domain.messages import ORDERS_QUEUE, OrderInput, OrderMessage
+from offerhub.domain.messages import ORDERS_QUEUE, DisputeMessage, OrderInput, OrderMessage
 from offerhub.domain.plans import Party
 from offerhub.domain.states import Decision
 from offerhub.storage.orders import OrderRecord
@@ -65,6 +65,9 @@ async def test_an_operation_of_a_dispute_is_left_to_the_disputes_workflow(rig: R
     for strange in (["retry"], [], [1, 2]):
         await dispute.signal("retry", args=strange)
         await dispute.signal("message", args=strange)
+    await dispute.signal("message", DisputeMessage(opened.dispute.id, opened.operation.id, "dispute_opening"))
+    await rig.until(lambda: _has_begun(rig, dispute.id, times=2))
+    assert (await dispute.query("state"))["last_error"] == "", "a repeated message is nothing to report"
     wanted = ResolveDispute(opened.dispute.id, Decision.FULL_RELEASE, "ana")
     await rig.succeeded(await rig.commit(lambda t: resolve_dispute(t, wanted)))
     assert await dispute.result() == "RESOLVED"
@@ -120,6 +123,12 @@ async def test_orders_of_one_buyer_take_turns_on_the_buyers_account(rig: Rig) ->
     assert [attempt.state for attempt in attempts] == ["CONFIRMED"] * 3
     assert sequences == list(range(sequences[0], sequences[0] + 3))
     await rig.assert_books_equal_chain(buyer, *sellers)
+
+
+async def _has_begun(rig: Rig, workflow_id: str, times: int) -> bool:
+    """So often it has asked what is to be done for an operation: a local activity, which leaves a marker."""
+    history = await (await rig.temporal()).get_workflow_handle(workflow_id).fetch_history()
+    return sum("begin_operation" in str(event.marker_recorded_event_attributes) for event in history.events) == times
 
 
 async def _shows(rig: Rig, order_id: str, sentence: str) -> None:
