@@ -67,7 +67,7 @@ async def test_compensation_is_refused_when_the_platform_has_earned_too_little(r
     closed = await rig.closed(order, "REFUNDED")
     compensation = await _last(rig, order, OperationKind.COMPENSATION)
     assert compensation.error is not None
-    assert (compensation.status, compensation.error["code"]) == ("FAILED", "STELLAR_NETWORK_ERROR")
+    assert (compensation.status, compensation.error["code"]) == ("FAILED", "INSUFFICIENT_FUNDS")
     assert await rig.balance(ledger.PLATFORM_REVENUE) == earned
     await assert_paid(rig, closed, (buyer, seller), shares(0, amount, fee_bps=0))
 
