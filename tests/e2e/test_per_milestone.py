@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import httpx
 import pytest
 
 from offerhub.commands.dispute_facts import DisputeDeadlines
@@ -12,6 +13,7 @@ from offerhub.commands.milestones import request_completion
 from offerhub.commands.orders import CreateOrder, MilestoneWish, Terms
 from offerhub.commands.refund import request_refund
 from offerhub.commands.release import request_milestone_release
+from offerhub.commands.remainder import tell_not_emptied
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain import ledger
 from offerhub.domain.plans import OperationKind, Party
@@ -67,16 +69,33 @@ async def test_what_strangers_paid_in_goes_to_the_buyer_after_the_last_milestone
     await rig.succeeded(await rig.commit(lambda t: request_refund(t, order.id, "late", "m2")))
     await rig.succeeded(await rig.commit(lambda t: request_milestone_release(t, order.id, "m1")))
 
-    async def emptied() -> bool:
-        operation = await _last(rig, order.id, OperationKind.REMAINDER)
-        return operation is not None and operation.status == "SUCCEEDED"
-
-    await rig.until(emptied)
+    await rig.until(lambda: _has_remainder(rig, order.id, "SUCCEEDED"))
     closed = await rig.closed(order.id, "SPLIT")
     remainder = await _last(rig, order.id, OperationKind.REMAINDER)
     assert remainder is not None
     assert remainder.workflow_id == f"remainder/{closed.id}"
     await assert_paid(rig, closed, parties, together(shares(FIRST, SECOND), shares(0, extra)))
+
+
+async def test_a_remainder_that_was_refused_is_paid_once_its_cause_is_gone(rig: Rig) -> None:
+    """The buyer could not be paid; whoever keeps house tells the order's workflow again, though the order has long ended."""
+    (buyer, seller), order = await _funded(rig, (FIRST,))
+    extra = 9_000_001
+    await gift(rig, order.the_escrow.contract_id, extra)
+    async with httpx.AsyncClient(base_url=f"{rig.sandbox.url}/control") as control:
+        frozen = {"kind": "freeze_trustline", "account": buyer.public_key}
+        fault = (await control.post("/faults", json=frozen)).raise_for_status().json()
+        await rig.succeeded(await rig.commit(lambda t: request_milestone_release(t, order.id, "m1")))
+        await rig.until(lambda: _has_remainder(rig, order.id, "FAILED"))
+        (await control.delete(f"/faults/{fault['id']}")).raise_for_status()
+    await rig.closed(order.id, "RELEASED")
+    assert await (await rig.temporal()).get_workflow_handle(f"order/{order.id}").result() == "RELEASED"
+    assert await rig.commit(lambda t: tell_not_emptied(t, t.now)) >= 1
+    await rig.until(lambda: _has_remainder(rig, order.id, "SUCCEEDED"))
+    assert await rig.in_contract(order.the_escrow.contract_id) == 0
+    assert await rig.balance(ledger.available(buyer.id)) == shares(0, extra).buyer_stroops
+    assert len(await rig.events_of("escrow.excess_found", order.the_escrow.id)) == 1, "it was in the books already"
+    await rig.assert_books_equal_chain(buyer, seller)
 
 
 async def test_refunds_of_all_milestones_with_a_promise_to_make_the_buyer_whole(rig: Rig) -> None:
@@ -90,11 +109,7 @@ async def test_refunds_of_all_milestones_with_a_promise_to_make_the_buyer_whole(
         await rig.succeeded(await rig.commit(partial(request_refund, order_id=order.id, reason="late", milestone_ref=ref)))
         await rig.until(lambda: _is_idle(rig, order.id))
 
-    async def emptied() -> bool:
-        operation = await _last(rig, order.id, OperationKind.REMAINDER)
-        return operation is not None and operation.status == "SUCCEEDED"
-
-    await rig.until(emptied)
+    await rig.until(lambda: _has_remainder(rig, order.id, "SUCCEEDED"))
     closed = await rig.closed(order.id, "REFUNDED")
     assert await rig.in_contract(closed.the_escrow.contract_id) == 0
     whole = 2 * THIRD + shares(0, 10_000).buyer_stroops
@@ -122,3 +137,8 @@ async def _is_idle(rig: Rig, order_id: str) -> bool:
 async def _last(rig: Rig, order_id: str, kind: OperationKind) -> operations.OperationRecord | None:
     async with rig.database.reading() as reader:
         return await operations.last(reader, order_id, kind)
+
+
+async def _has_remainder(rig: Rig, order_id: str, status: str) -> bool:
+    operation = await _last(rig, order_id, OperationKind.REMAINDER)
+    return operation is not None and operation.status == status
