@@ -110,7 +110,11 @@ SECURITY_SCHEMES = {
 }
 _PARAMETERS = {
     "IdempotencyKey": ("Idempotency-Key", {"type": "string", "minLength": 1, "maxLength": 255}, "Same key, same request: same answer."),
-    "RequestId": ("X-Request-ID", _STRING, "Your own id for this request: up to 128 of `A-Za-z0-9._:/+=@-`; another is made where it is not that."),
+    "RequestId": (
+        "X-Request-ID",
+        _STRING,
+        "Your own id for this request: up to 128 of `A-Za-z0-9._:/+=@-`; another is made where it is not that.",
+    ),
     "DryRun": ("dryRun", {"type": "boolean", "default": False}, "Check everything, write nothing, answer the quote."),
     "Prefer": ("Prefer", {"type": "string", "examples": ["wait=25", "respond-async"]}, "How long to wait for an operation (0-55 s)."),
 }
