@@ -152,12 +152,14 @@ async def test_a_refusal_that_passes_is_judged_again_under_the_same_key(api: Api
     deal = await Deal.funded(api.market)
     dispute = await open_dispute(api, deal)
     async with api.acting(await api.key("support")) as agent:
-        request = {"json": {"decision": "FULL_REFUND"}, "headers": {**NOW, "Idempotency-Key": "decide-once"}}
-        early = await agent.post(f"/disputes/{dispute['id']}/resolve", **request)
-        assert refusal(early) == (409, "ESCROW_NOT_READY")
+
+        async def decide() -> httpx.Response:
+            headers = {**NOW, "Idempotency-Key": "decide-once"}
+            return await agent.post(f"/disputes/{dispute['id']}/resolve", json={"decision": "FULL_REFUND"}, headers=headers)
+
+        assert refusal(await decide()) == (409, "ESCROW_NOT_READY")
         await deal.finish(await deal.order())
-        decided = await promised(await agent.post(f"/disputes/{dispute['id']}/resolve", **request))
-        repeated = await promised(await agent.post(f"/disputes/{dispute['id']}/resolve", **request))
+        decided, repeated = await promised(await decide()), await promised(await decide())
     assert repeated["operation"]["id"] == decided["operation"]["id"]
 
 
