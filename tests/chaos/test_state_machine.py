@@ -29,7 +29,7 @@ async def test_random_walks(install: Install) -> None:
     await _walk(install(), [1_000 + number for number in range(WALKS)])
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(600)
 async def test_many_random_walks(install: Install) -> None:
     await _walk(install(), [secrets.randbelow(10**9) for _ in range(MANY_WALKS)])

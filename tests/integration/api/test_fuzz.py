@@ -117,7 +117,7 @@ async def test_nothing_but_what_is_documented_is_answered(api: Api) -> None:
     assert len(reached) > len(ROUTES) * 3 / 5, "most of what is asked should have been worth an answer"
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.timeout(900)
 async def test_nothing_but_what_is_documented_is_answered_at_length(api: Api) -> None:
     await fuzzed(api, examples=60)

@@ -135,7 +135,7 @@ def test_what_is_documented_is_answered_and_nothing_else(running: Running, case:
     running.judge(case)
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @document(20, edges=True).parametrize()  # type: ignore[untyped-decorator]
 def test_what_is_documented_is_answered_and_nothing_else_at_length(running: Running, case: Any) -> None:
     running.judge(case)
