@@ -2,7 +2,7 @@
 #
 #   make up       the whole stack in the foreground, until Ctrl-C (PORT, OFFERHUB_HOME: see README)
 #   make test     the tests, with services of their own
-#   make chaos    every fault at every step, for many minutes
+#   make chaos    every fault at every step, long walks and fuzzes, for more than an hour
 #   make check    ruff, mypy --strict, import-linter, architecture tests
 #   make reset    forget the stack's state
 #   make bench    the load script
@@ -27,7 +27,7 @@ test: .venv/.stamp-dev
 	@$(VENV)/python -m pytest -q -m "not slow and not endurance"
 
 chaos: .venv/.stamp-dev
-	@$(VENV)/python -m pytest -q tests/chaos
+	@$(VENV)/python -m pytest -q -m "slow or endurance"
 
 check: .venv/.stamp-dev
 	$(VENV)/ruff check .

@@ -155,7 +155,9 @@ def _top_up(rig: Rig, contract_id: str, stroops: int) -> None:
     usdc, passphrase = Asset("USDC", rig.sandbox.environment["USDC_ISSUER"]), rig.sandbox.environment["NETWORK_PASSPHRASE"]
     with httpx.Client(base_url=rig.sandbox.url, timeout=40) as http:
         http.get("/friendbot", params={"addr": payer.public_key}).raise_for_status()
-        trust = TransactionBuilder(server.load_account(payer.public_key), passphrase).append_change_trust_op(usdc).add_time_bounds(0, 0).build()
+        trust = (
+            TransactionBuilder(server.load_account(payer.public_key), passphrase).append_change_trust_op(usdc).add_time_bounds(0, 0).build()
+        )
         trust.sign(payer)
         http.post("/transactions", data={"tx": trust.to_xdr()}).raise_for_status()
         http.post("/control/faucet", json={"address": payer.public_key, "amount": format_amount(10_000_000)}).raise_for_status()
