@@ -11,7 +11,7 @@ from offerhub.domain import ledger
 from offerhub.storage.users import UserRecord
 from tests.chaos.installation import Installation, together
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(280), pytest.mark.slow]
 
 AMOUNT = 100_000_000
 SUBMIT = r"^POST /transactions$"
@@ -43,7 +43,6 @@ async def test_no_answer_that_hides_an_application_is_taken_as_proof(attacked: I
     await attacked.assert_settled()
 
 
-@pytest.mark.slow
 async def test_no_refusal_at_submission_is_taken_as_proof(attacked: Installation) -> None:
     await together(_withdraw_under(attacked, hint, fault) for hint, fault in NOT_LET_THROUGH.items())
     await attacked.assert_settled()
@@ -61,7 +60,6 @@ async def test_not_found_is_not_proof(attacked: Installation) -> None:
     assert await attacked.on_chain(payee) == AMOUNT
 
 
-@pytest.mark.slow
 async def test_what_was_lost_is_posted_again_however_often_horizon_fails(attacked: Installation) -> None:
     """Every third question goes unanswered, so no look is a whole one for long: the same bytes are sent again all the same, in time."""
     user, payee = await _user_with_money(attacked), await attacked.payee()
@@ -81,7 +79,6 @@ async def test_new_envelope_only_after_proof_of_death(attacked: Installation) ->
     await _dies(attacked, LOST)
 
 
-@pytest.mark.slow
 async def test_new_envelope_only_after_proof_of_death_in_the_network(attacked: Installation) -> None:
     """The same where every node had accepted the payment and dropped it later."""
     await _dies(attacked, {"kind": "expire_envelopes"})

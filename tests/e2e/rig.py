@@ -318,7 +318,11 @@ class Rig:
         return True
 
     async def has_scheduled(self, workflow_id: str, activity: str) -> bool:
-        history = await (await self.temporal()).get_workflow_handle(workflow_id).fetch_history()
+        try:
+            history = await (await self.temporal()).get_workflow_handle(workflow_id).fetch_history()
+        except RPCError:
+            # Not started yet.
+            return False
         return any(event.activity_task_scheduled_event_attributes.activity_type.name == activity for event in history.events)
 
     def secrets(self) -> list[str]:

@@ -9,7 +9,7 @@ from offerhub.storage import audit
 from offerhub.storage.audit import AuditFilter
 from tests.e2e.rig import Rig
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 AMOUNT = 50_000_000
 # From acceptance to the last booking, whoever did it.
 OF_AN_OPERATION = ["operation.accepted", "operation.started", "operation.succeeded"]

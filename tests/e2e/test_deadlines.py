@@ -27,7 +27,7 @@ from tests.e2e.contracts import assert_paid, shares, together, trade
 from tests.e2e.rig import Rig
 from tests.services import PostgresServer, TestServices, start_sandbox
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 AMOUNT = 800_000_333
 A_DAY = 86_400

@@ -17,7 +17,7 @@ from offerhub.domain.plans import Party
 from offerhub.domain.states import Decision
 from tests.e2e.rig import Rig
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 AMOUNT = 120_000_000
 

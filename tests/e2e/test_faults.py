@@ -10,7 +10,7 @@ from offerhub.domain import ledger
 from offerhub.domain.payments import IncomingPayment
 from tests.e2e.rig import Rig, acting
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 AMOUNT = 250_000_000
 

@@ -24,7 +24,7 @@ from offerhub.storage.users import UserRecord
 from tests.e2e.contracts import assert_paid, gift, shares, together, trade
 from tests.e2e.rig import FEE_BPS, Rig
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 FIRST, SECOND, THIRD = 300_000_111, 400_000_222, 100_000_000
 AMOUNT = FIRST + SECOND

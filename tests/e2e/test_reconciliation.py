@@ -29,7 +29,7 @@ from offerhub.storage.users import UserRecord
 from tests.e2e.rig import Rig, acting
 from tests.integration.chain.town import transfer_by_contract
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 AMOUNT = 250_000_000
 

@@ -10,7 +10,7 @@ from devstack import ports, temporal
 from tests.e2e.rig import Rig
 from tests.services import NAMESPACE, PostgresServer, SandboxServer, TestServices
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 AMOUNT = 50_000_000
 

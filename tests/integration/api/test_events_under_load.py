@@ -8,6 +8,7 @@ import socket
 import time
 from contextlib import AsyncExitStack
 
+import pytest
 from redis.asyncio import Redis
 
 from devstack import ports, valkey
@@ -17,6 +18,8 @@ from offerhub.storage.unit_of_work import Database
 from tests.integration.api.conftest import Api, opened, relaying
 from tests.integration.api.test_events import Message, emit, everything, stream, take
 from tests.services import TestServices
+
+pytestmark = pytest.mark.slow
 
 TYPES = {"types": "user.created"}
 READERS, WRITERS, TURNS, A_TURN = 8, 6, 100, 5

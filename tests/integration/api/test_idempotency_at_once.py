@@ -15,6 +15,8 @@ from tests.integration.api.conftest import Api, serving, settings
 from tests.integration.api.test_operations import NOW, Worker, reserved
 from tests.integration.api.test_orders import created, parties, wish
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 100
 IN_PROGRESS = "IDEMPOTENCY_KEY_IN_PROGRESS"
 

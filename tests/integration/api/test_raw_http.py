@@ -16,6 +16,8 @@ from api.strict_json import MAX_BODY_BYTES, MAX_CHARACTERS, MAX_DEPTH, MAX_MEMBE
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_wire import JSON, fields, refused
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 10
 
 
