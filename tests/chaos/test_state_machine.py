@@ -24,6 +24,7 @@ MANY_WALKS = 40
 AT_ONCE = 8
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_random_walks(install: Install) -> None:
     await _walk(install(), [1_000 + number for number in range(WALKS)])

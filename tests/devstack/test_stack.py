@@ -17,6 +17,8 @@ import pytest
 from devstack.sitter import alive
 from tests.services import RunningStack, TestServices
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"postgres", "redis", "temporal"}
 KEYS = {
     *("apiUrl", "apiKey", "masterKey", "temporalAddress", "temporalNamespace", "temporalUiUrl", "horizonUrl", "trustlessWorkUrl"),

@@ -25,7 +25,7 @@ from offerhub.storage.orders import OrderRecord
 from tests.e2e.contracts import assert_paid, gift, shares, stranger, trade
 from tests.e2e.rig import Rig
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 AMOUNT = 800_000_333
 SPLIT = {"decision": "SPLIT", "releaseAmount": "60.0000001", "refundAmount": "20.0000332", "by": "ana", "note": "half the work was done"}

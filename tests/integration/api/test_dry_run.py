@@ -27,6 +27,8 @@ from tests.integration.commands.deal import Deal, Wish
 from tests.integration.commands.disputing import decide
 from tests.services import SandboxServer
 
+pytestmark = pytest.mark.slow
+
 DRY = {"dryRun": "true"}
 CHANGING = [route for resource in _RESOURCES for route in resource.routes.declared if route.method != "GET"]
 QUOTING = {f"POST {route.path}" for route in CHANGING if route.gate.quotes}

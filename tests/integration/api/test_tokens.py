@@ -16,6 +16,8 @@ from tests.integration.api.conftest import MASTER, Api
 from tests.integration.api.test_access import code_of, id_of, token_of
 from tests.integration.api.test_orders import UNIT, created, parties, wish
 
+pytestmark = pytest.mark.slow
+
 
 async def make(api: Api, key: str, **body: Any) -> httpx.Response:
     async with api.acting(key) as client:

@@ -14,6 +14,8 @@ from offerhub.storage import orders
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_orders import created, parties, wish
 
+pytestmark = pytest.mark.slow
+
 JSON = {"Content-Type": "application/json"}
 
 
