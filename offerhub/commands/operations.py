@@ -9,7 +9,7 @@ from offerhub.commands.escrow_creation import book_escrow_created, undo_escrow_c
 from offerhub.commands.escrow_funding import book_funding, undo_funding
 from offerhub.commands.milestones import book_completion, reschedule_after_refusal, schedule_next
 from offerhub.commands.operation_facts import confirmed_attempt, emit_mismatch, fail_operation, get_operation, is_finished
-from offerhub.commands.order_facts import emit_order, lock_order, tell_order_workflow, view
+from offerhub.commands.order_facts import deadline_of, emit_order, lock_order, tell_order_workflow, view
 from offerhub.commands.refund import book_compensation, book_refund, undo_refund
 from offerhub.commands.release import book_release, undo_release
 from offerhub.commands.remainder import book_remainder
@@ -19,7 +19,7 @@ from offerhub.domain.messages import OperationPlan, OrderView, PlannedStep, Refu
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
 from offerhub.domain.states import AttemptState, OrderState
-from offerhub.storage import attempts, operations, users, wallets
+from offerhub.storage import attempts, clock, operations, users, wallets
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
@@ -88,7 +88,7 @@ async def book_operation(transaction: Transaction, operation_id: str) -> OrderVi
         return view(order)
     applied = await confirmed_attempt(transaction, operation.id, decisive)
     booked = await _BOOK[OperationKind(operation.kind)](transaction, order, operation, applied)
-    return view(await schedule_next(transaction, order, booked))
+    return view(await _with_what_is_due(transaction, await schedule_next(transaction, order, booked)))
 
 
 async def refuse_operation(transaction: Transaction, refusal: Refusal, deadlines: DisputeDeadlines = _NEVER) -> OrderView | None:
@@ -136,6 +136,14 @@ async def report_refused_signature(transaction: Transaction, operation_id: str, 
 async def look_at_order(transaction: Transaction, order_id: str) -> OrderView:
     """What the order's workflow shows to operators."""
     return view(await lock_order(transaction, order_id))
+
+
+async def _with_what_is_due(transaction: Transaction, order: OrderRecord) -> OrderRecord:
+    """Nothing happens by itself while an operation runs: a deadline that has passed meanwhile is told at its end."""
+    deadline = deadline_of(order)
+    if deadline is not None and deadline[1] <= await clock.engine_now(transaction):
+        tell_order_workflow(transaction, order.id, is_due=True)
+    return order
 
 
 async def _is_applied(transaction: Transaction, operation: OperationRecord, step: Step) -> bool:
