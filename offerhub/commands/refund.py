@@ -29,7 +29,6 @@ from offerhub.domain.states import (
     EscrowState,
     FinalStatus,
     MilestoneState,
-    OperationStatus,
     OrderState,
     invalid_state,
     require_order_state,
@@ -74,28 +73,34 @@ async def book_refund(transaction: Transaction, order: OrderRecord, operation: O
     shares = Shares("refund", subject)
     booked = await book_payout(transaction, order, shares, paid)
     await operations.finish(transaction, operation.id)
-    return await make_buyer_whole(transaction, booked, subject.buyer_stroops)
+    return await make_buyer_whole(transaction, booked, subject)
 
 
-async def make_buyer_whole(transaction: Transaction, order: OrderRecord, refunded_stroops: int) -> OrderRecord:
+async def make_buyer_whole(transaction: Transaction, order: OrderRecord, refund: Subject) -> OrderRecord:
     """Accept the payment that gives the buyer back the fees of a full refund, where the order promises it."""
-    lost = pay_out(0, refunded_stroops, order.platform_fee_bps).fees_stroops
+    lost = pay_out(0, refund.buyer_stroops, order.platform_fee_bps).fees_stroops
     if order.make_buyer_whole and lost:
         idle = replace(order, operation=None)
-        await accept(transaction, idle, OperationKind.COMPENSATION, Subject(buyer_stroops=lost))
+        owed = Subject(milestone_index=refund.milestone_index, buyer_stroops=lost)
+        await accept(transaction, idle, OperationKind.COMPENSATION, owed)
     return order
 
 
 async def request_compensation(transaction: Transaction, order_id: str) -> Accepted:
-    """Once more, after it was refused: the platform's wallet has been filled meanwhile. Running or done, the first one is the answer."""
+    """Once more, after it was refused: the platform's wallet has been filled meanwhile. Running or done, the first one is the answer.
+
+    Of several milestones whose fees are still owed, the one tried least recently.
+    """
     order = await lock_order(transaction, order_id)
     last = await operations.last(transaction, order.id, OperationKind.COMPENSATION)
     if last is None:
         message = "No fees are owed to the buyer: the platform pays those of a full refund back only if the order was created with that."
         raise DomainError(ErrorCode.INVALID_STATE, message, {"currentState": order.state, "allowedStates": [OrderState.CLOSED.value]})
-    if last.status != OperationStatus.FAILED:
-        return Accepted(order, last)
-    return Accepted(order, await accept(transaction, order, OperationKind.COMPENSATION, last.subject))
+    running = await in_flight(transaction, order, OperationKind.COMPENSATION, last.subject.milestone_index)
+    owed = await operations.first_still_failed(transaction, order.id, OperationKind.COMPENSATION)
+    if running is not None or owed is None:
+        return Accepted(order, running or last)
+    return Accepted(order, await accept(transaction, order, OperationKind.COMPENSATION, owed.subject))
 
 
 async def undo_refund(

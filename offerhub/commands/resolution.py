@@ -80,7 +80,7 @@ async def book_resolution(transaction: Transaction, order: OrderRecord, operatio
     await operations.finish(transaction, operation.id)
     tell_order_workflow(transaction, order.id)
     if dispute.decision is Decision.FULL_REFUND:
-        return await make_buyer_whole(transaction, booked, subject.buyer_stroops)
+        return await make_buyer_whole(transaction, booked, subject)
     return booked
 
 

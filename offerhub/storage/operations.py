@@ -38,6 +38,14 @@ _LAST_BY_MILESTONE = text(
     WHERE resource_id = :resource_id AND kind = :kind AND details ->> 'milestone_index' IS NOT NULL GROUP BY 1
     """
 )
+_FIRST_STILL_FAILED = text(
+    f"""
+    SELECT {_COLUMNS} FROM (
+        SELECT DISTINCT ON (details ->> 'milestone_index') * FROM operations WHERE resource_id = :resource_id AND kind = :kind
+        ORDER BY details ->> 'milestone_index', id DESC) newest
+    WHERE status = 'FAILED' ORDER BY id LIMIT 1
+    """  # noqa: S608
+)
 _LIST = text(
     f"""
     SELECT {_COLUMNS} FROM operations
@@ -154,6 +162,12 @@ async def last_by_milestone(transaction: Transaction, resource_id: str, kind: st
     """The newest operation's id for each milestone that ever had one of this kind."""
     rows = await transaction.rows(_LAST_BY_MILESTONE, resource_id=resource_id, kind=kind)
     return {row["milestone_index"]: row["id"] for row in rows}
+
+
+async def first_still_failed(transaction: Transaction, resource_id: str, kind: str) -> OperationRecord | None:
+    """Looked at per milestone, where only the newest operation counts: the oldest of those that failed."""
+    row = await transaction.first(_FIRST_STILL_FAILED, resource_id=resource_id, kind=kind)
+    return OperationRecord(**row) if row else None
 
 
 async def last(transaction: Transaction, resource_id: str, kind: str) -> OperationRecord | None:

@@ -94,3 +94,25 @@ async def test_a_refused_compensation_is_paid_when_asked_again(market: Market) -
     await deal.finish(again)
     assert (await deal.do(request_compensation)).operation.id == again.operation.id
     assert (await deal.order()).operation is None
+
+
+async def test_of_several_refused_compensations_none_is_forgotten(market: Market) -> None:
+    """Each milestone's fees are owed by themselves: neither a later refusal nor a later payment of another's covers them."""
+    deal = await Deal.funded(market, Wish(parts=(300_000_000, 500_000_000, 100_000_000), make_buyer_whole=True))
+    owed = []
+    for milestone in ("m0", "m1", "m2"):
+        await deal.finish(await deal.do(request_refund, "late", milestone))
+        order = await deal.order()
+        assert order.operation is not None
+        owed.append(order.operation.subject)
+        await (deal.finish(order) if milestone == "m2" else deal.refuse(order, "STELLAR_NETWORK_ERROR"))
+    first = await deal.do(request_compensation)
+    assert first.operation.subject == owed[0]
+    await deal.refuse(first, "STELLAR_NETWORK_ERROR")
+    paid = []
+    for _ in range(2):
+        again = await deal.do(request_compensation)
+        paid.append(again.operation.subject)
+        await deal.finish(again)
+    assert paid == [owed[1], owed[0]]
+    assert (await deal.do(request_compensation)).operation.id == again.operation.id
