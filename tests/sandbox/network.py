@@ -47,7 +47,7 @@ class Network:
         options += ["--trustless-requests-per-minute", "0"]
         self.process = subprocess.Popen([sys.executable, "-m", "sandbox", *options], cwd=ROOT, env=dict(os.environ))
         self.http = httpx.Client(base_url=self.url, timeout=40)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 90
         while True:
             try:
                 self.http.get("/control/clock")
@@ -66,7 +66,7 @@ class Network:
     def stop(self) -> int:
         self.http.close()
         self.process.terminate()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=60)
 
     def get(self, path: str, **parameters: Any) -> dict[str, Any]:
         answer = self.http.get(path, params=parameters)

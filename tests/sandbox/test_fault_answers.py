@@ -112,7 +112,7 @@ def test_try_again_later(network: Network, pair: tuple[Keypair, Keypair]) -> Non
         answer = network.post(envelope)
         assert answer.status_code == 504
         assert answer.json()["extras"]["hash"] == envelope.hash_hex()
-        assert 0.2 <= time.monotonic() - asked < 5
+        assert 0.2 <= time.monotonic() - asked < 20
         assert network.http.get(f"/transactions/{envelope.hash_hex()}").status_code == 404
     assert network.post(envelope).status_code == 200
 

@@ -172,13 +172,14 @@ def test_trustless_work_times_out(parties: Parties, *, applies: bool) -> None:
 
 
 def test_the_index_lags_behind(parties: Parties) -> None:
-    with fault(parties.network, "tw_index_lag", seconds=0.7, next=1, function="tw_new_single_release_escrow"):
+    with fault(parties.network, "tw_index_lag", seconds=3, next=1, function="tw_new_single_release_escrow"):
         contract_id = parties.deploy()
     assert parties.indexed(contract_id) == []
     refused = parties.post(f"{SINGLE}/fund-escrow", parties.fund_body(contract_id))
     assert (refused.status_code, refused.json()["message"]) == (400, "Escrow not found")
-    time.sleep(0.8)
-    assert [each["contractId"] for each in parties.indexed(contract_id)] == [contract_id]
+    while not (found := parties.indexed(contract_id)):
+        time.sleep(0.1)
+    assert [each["contractId"] for each in found] == [contract_id]
     assert parties.fund(contract_id)["successful"]
 
 

@@ -166,6 +166,7 @@ def test_the_synchronous_endpoint_waits_for_the_ledger(stepped: Network) -> None
     stepped.control("ledger", intervalSeconds=None)
     envelope = stepped.pay(sender, receiver.public_key, "1")
     with ThreadPoolExecutor() as pool:
+        assert stepped.post_async(envelope).status_code == 201
         answers = [pool.submit(stepped.post, envelope) for _ in range(3)]
         time.sleep(0.3)
         assert not any(each.done() for each in answers)

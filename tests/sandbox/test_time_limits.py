@@ -22,11 +22,11 @@ def test_a_submission_times_out_without_being_lost_and_a_stream_ends(own_network
             lambda: network.http.get("/payments", params={"cursor": "now"}, headers={"Accept": "text/event-stream"}, timeout=70).text
         )
         answer = network.post(envelope)
-        assert 29 < time.monotonic() - started < 32
+        assert 29 < time.monotonic() - started < 38
         assert (answer.status_code, answer.json()["extras"]["hash"]) == (504, envelope.hash_hex())
         assert answer.json()["type"].endswith("transaction_submission_timeout")
         text = streaming.result(timeout=60)
-        assert 54 < time.monotonic() - started < 57
+        assert 54 < time.monotonic() - started < 65
     assert text.startswith("retry: 1000")
     assert text.endswith('data: "byebye"\n\n')
     network.close()
