@@ -85,7 +85,9 @@ async def get_webhook_endpoint(call: CurrentCall, endpoint_id: str) -> Response:
 
 @routes.patch(_PATH, Scope.WRITE, Documented("Change a webhook endpoint", One[WebhookEndpoint], errors=_UNKNOWN))
 async def update_webhook_endpoint(call: CurrentCall, endpoint_id: str, body: UpdateWebhookEndpointBody) -> Response:
-    """Enabled again, an endpoint goes on where it stopped; to begin with the present, register a new one."""
+    """Enabled again, an endpoint goes on where it stopped; to begin with the present, register a new one. `enabled: true` on one that is
+    failing has the event it fails at tried again at once, with its three days before it.
+    """
     kept = await idempotency.kept(call)
     if kept is not None:
         return kept.response()
@@ -94,7 +96,7 @@ async def update_webhook_endpoint(call: CurrentCall, endpoint_id: str, body: Upd
     changes = _changes(body)
 
     async def work(transaction: Transaction) -> Answer:
-        updated = await update_endpoint(transaction, endpoint_id, lambda wish: replace(wish, **changes))
+        updated = await update_endpoint(transaction, endpoint_id, lambda wish: replace(wish, **changes), try_again=body.enabled is True)
         return Answer(200, success(present.webhook_endpoint(updated)))
 
     return (await idempotency.run(call, work)).response()

@@ -53,20 +53,24 @@ async def create_endpoint(transaction: Transaction, wish: Wish, keeper: WebhookS
     return WithSecret(await get_endpoint(transaction, endpoint_id), secret)
 
 
-async def update_endpoint(transaction: Transaction, endpoint_id: str, revise: Callable[[Wish], Wish]) -> EndpointRecord:
+async def update_endpoint(
+    transaction: Transaction, endpoint_id: str, revise: Callable[[Wish], Wish], *, try_again: bool = False
+) -> EndpointRecord:
     """``revise`` makes the new wish of the present one.
 
-    Whatever changes but the description, a failing event is tried again at once and has its whole time before it again.
+    Whatever changes but the description, a failing event is tried again at once and has its whole time before it again; with
+    ``try_again`` also when nothing changes.
 
     Enabled again, it goes on where it stopped: nothing that happened meanwhile is left out.
     """
     endpoint = await _lock(transaction, endpoint_id)
     present = _wish_of(endpoint)
     wish = revise(present)
-    if wish == present:
+    starts_over = (try_again and endpoint.failures > 0) or replace(wish, description=None) != replace(present, description=None)
+    if wish == present and not starts_over:
         return endpoint
     changed = replace(endpoint, url=wish.url, event_types=list(wish.event_types), description=wish.description, enabled=wish.enabled)
-    if replace(wish, description=None) != replace(present, description=None):
+    if starts_over:
         changed = replace(changed, disabled_reason=None, failures=0, failing_since=None, next_try_at=None)
     await webhooks.update(transaction, changed)
     _changed(transaction, "updated", endpoint, changed)
@@ -198,7 +202,7 @@ def _audited(endpoint: EndpointRecord | None) -> dict[str, object] | None:
         return None
     until = endpoint.previous_secret_until
     shown = {"url": endpoint.url, "description": endpoint.description, "eventTypes": endpoint.event_types, "enabled": endpoint.enabled}
-    return {**shown, "previousSecretValidUntil": until.isoformat() if until else None}
+    return {**shown, "failures": endpoint.failures, "previousSecretValidUntil": until.isoformat() if until else None}
 
 
 def _wish_of(endpoint: EndpointRecord) -> Wish:

@@ -205,6 +205,18 @@ async def test_deliveries_are_listed_and_asked_for_again(api: Api, relay: None) 
     assert error_of(await api.client.post(f"/webhook-deliveries/{oldest['id']}/redeliver")) == (404, "WEBHOOK_ENDPOINT_NOT_FOUND")
 
 
+async def test_enabling_one_that_fails_has_it_tried_again(api: Api, relay: None) -> None:
+    await something_happened(api)
+    path = f"/webhook-endpoints/{(await registered(api))['id']}"
+    untouched = data_of(await api.client.patch(path, json={"enabled": True}))
+    assert untouched["updatedAt"] == untouched["createdAt"], "nothing to try again"
+    await attempted(api, untouched["id"], Attempt(503, "The receiver answered 503.", 12, "busy"))
+    described = data_of(await api.client.patch(path, json={"description": "shop"}))
+    assert (described["failures"], described["nextTryAt"] is None) == (1, False)
+    tried = data_of(await api.client.patch(path, json={"enabled": True}))
+    assert (tried["failures"], tried["failingSince"], tried["nextTryAt"], tried["enabled"]) == (0, None, None, True)
+
+
 async def test_gone_disables_and_a_late_answer_of_a_disabled_endpoint_changes_nothing(api: Api, relay: None) -> None:
     await something_happened(api)
     made = await registered(api)

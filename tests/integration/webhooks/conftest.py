@@ -43,6 +43,8 @@ from workflows.webhook_delivery import WebhookDeliveryWorkflow
 PATIENT = RetrySchedule(first=timedelta(milliseconds=50), longest=timedelta(milliseconds=200), give_up_after=timedelta(minutes=1))
 RESTLESS = RetrySchedule(first=timedelta(milliseconds=50), longest=timedelta(milliseconds=100), give_up_after=timedelta(milliseconds=400))
 
+HOURLY = RetrySchedule(first=timedelta(hours=1))
+
 
 @dataclass(frozen=True)
 class Site:
@@ -138,6 +140,13 @@ async def site(postgres_url: str, redis_url: str, temporal_address: str) -> Asyn
 async def restless_site(postgres_url: str, redis_url: str, temporal_address: str) -> AsyncIterator[Site]:
     """Nobody tries for longer than half a second."""
     async with opened(postgres_url, redis_url, temporal_address, RESTLESS) as running:
+        yield running
+
+
+@pytest.fixture
+async def patient_site(postgres_url: str, redis_url: str, temporal_address: str) -> AsyncIterator[Site]:
+    """The first retry comes after an hour."""
+    async with opened(postgres_url, redis_url, temporal_address, HOURLY) as running:
         yield running
 
 

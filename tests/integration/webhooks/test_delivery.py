@@ -131,6 +131,25 @@ async def test_what_never_succeeds_disables_the_endpoint_and_enabled_again_it_go
     assert (await site.look(endpoint.id)).disabled_reason is None
 
 
+async def test_one_that_waits_for_its_next_try_is_tried_at_once_when_asked(patient_site: Site, receiver: Receiver) -> None:
+    site = patient_site
+    receiver.reply = lambda _: Reply(500)
+    endpoint = (await site.endpoint(receiver.url())).endpoint
+    await site.users(1)
+
+    async def waits() -> bool:
+        return (await site.look(endpoint.id)).next_try_at is not None
+
+    await site.until(waits)
+    receiver.reply = lambda _: Reply()
+    async with site.command() as transaction:
+        asked = await update_endpoint(transaction, endpoint.id, lambda wish: wish, try_again=True)
+    assert (asked.failures, asked.failing_since, asked.next_try_at) == (0, None, None)
+    await receiver.until(lambda: len(receiver.took) == 2)
+    assert len(set(receiver.ids)) == 1
+    assert await told_of(site, "webhook_endpoint.updated", endpoint.id) == 1
+
+
 async def told_of(site: Site, what: str, endpoint_id: str) -> int:
     """How many events there are; each has its audit entry."""
     numbers = []
