@@ -37,7 +37,7 @@ async def get_milestones(call: CurrentCall, order_id: str) -> Response:
         order = await orders.get(reader, order_id)
     if order is None:
         raise DomainError(_C.ORDER_NOT_FOUND, f"There is no order {order_id[:64]}.", {"orderId": order_id[:64]})
-    return ok([present.milestone(one) for one in order.milestones])
+    return ok([present.milestone(order, one) for one in order.milestones])
 
 
 @routes.post("/orders/{order_id}/milestones/{ref}/complete", Scope.WRITE, _COMPLETE)
@@ -45,7 +45,7 @@ async def complete_milestone(call: CurrentCall, order_id: str, ref: str, body: C
     """Recorded on the contract, signed by the seller. Where the order is released automatically, its time begins when all is delivered."""
 
     def show(order: OrderRecord) -> dict[str, Any]:
-        return success(next(present.milestone(one) for one in order.milestones if one.ref == ref))
+        return success(next(present.milestone(order, one) for one in order.milestones if one.ref == ref))
 
     accept = partial(request_completion, order_id=order_id, ref=ref, evidence=body.evidence if body else None)
     return (await run_operation(call, Command(accept, about=replace(ORDER, show=show)))).response()

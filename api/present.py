@@ -9,7 +9,7 @@ from offerhub.commands.order_facts import is_unfunded
 from offerhub.commands.quotes import Quote, refund_in_full, release_in_full
 from offerhub.domain.ids import dispute_workflow_id
 from offerhub.domain.money import USDC, format_amount
-from offerhub.domain.states import OrderState
+from offerhub.domain.states import OrderState, WalletState
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.deposits import DepositRecord
 from offerhub.storage.disputes import DisputeEntry, DisputeRecord
@@ -30,10 +30,24 @@ def user(record: UserRecord, balance: UserBalance) -> dict[str, Any]:
         "type": record.type,
         "status": record.status,
         "metadata": record.metadata,
-        "wallet": {"publicKey": record.public_key, "status": record.wallet_state or "PENDING"},
+        "wallet": wallet(record, balance),
         "balance": figures(balance),
         "createdAt": iso(record.created_at),
         "updatedAt": iso(record.updated_at),
+    }
+
+
+def wallet(record: UserRecord, balance: UserBalance) -> dict[str, Any]:
+    """A user has one, and we hold its key."""
+    return {
+        "publicKey": record.public_key,
+        "status": record.wallet_state or "PENDING",
+        "type": "INVISIBLE",
+        "provider": "STELLAR",
+        "isActive": record.wallet_state == WalletState.READY,
+        "isPrimary": True,
+        "balance": {"usdc": format_amount(balance.in_wallet), "xlm": format_amount(record.lumen_stroops)},
+        "createdAt": iso(record.wallet_created_at),
     }
 
 
@@ -95,7 +109,7 @@ def order(record: OrderRecord) -> dict[str, Any]:
         "autoReleaseAt": iso(record.auto_release_at) if record.state is OrderState.IN_PROGRESS else None,
         "metadata": record.metadata,
         "escrow": escrow(record.escrow) if record.escrow else None,
-        "milestones": [milestone(one) for one in record.milestones],
+        "milestones": [milestone(record, one) for one in record.milestones],
         "dispute": dispute(record.dispute) if record.dispute else None,
         "operation": operation(record.operation) if record.operation else None,
         "cancelReason": record.cancel_reason,
@@ -105,10 +119,11 @@ def order(record: OrderRecord) -> dict[str, Any]:
     }
 
 
-def milestone(record: MilestoneRecord) -> dict[str, Any]:
+def milestone(order: OrderRecord, record: MilestoneRecord) -> dict[str, Any]:
     """Under both spellings that clients use."""
     return {
         "id": record.id,
+        "orderId": order.id,
         "ref": record.ref,
         "milestoneRef": record.ref,
         "title": record.title,
@@ -118,26 +133,33 @@ def milestone(record: MilestoneRecord) -> dict[str, Any]:
         "completedAt": iso(record.completed_at),
         "evidence": record.evidence,
         "payoutTransactionHash": record.payout_hash,
+        "createdAt": iso(order.created_at),
+        "updatedAt": iso(max(order.updated_at, record.completed_at or order.updated_at)),
     }
 
 
 def escrow(record: EscrowRecord) -> dict[str, Any]:
+    newest_first = (record.release_hash, record.refund_hash, record.dispute_hash, record.fund_hash, record.deploy_hash)
     return {
         "id": record.id,
+        "orderId": record.order_id,
         "status": record.state,
         "amount": format_amount(record.amount),
+        "currency": USDC,
         "contractId": record.contract_id,
         "deployTransactionHash": record.deploy_hash,
         "fundTransactionHash": record.fund_hash,
         "releaseTransactionHash": record.release_hash,
         "disputeTransactionHash": record.dispute_hash,
         "refundTransactionHash": record.refund_hash,
+        "txHash": next((each for each in newest_first if each), None),
         "createdAt": iso(record.created_at),
         "updatedAt": iso(record.updated_at),
     }
 
 
 def dispute(record: DisputeRecord) -> dict[str, Any]:
+    """The decision under both spellings that clients use."""
     return {
         "id": record.id,
         "orderId": record.order_id,
@@ -150,9 +172,11 @@ def dispute(record: DisputeRecord) -> dict[str, Any]:
         "assignedTo": record.assigned_to,
         "notes": record.notes,
         "decision": record.decision,
+        "resolutionDecision": record.decision,
         "releaseAmount": None if record.release_amount is None else format_amount(record.release_amount),
         "refundAmount": None if record.refund_amount is None else format_amount(record.refund_amount),
         "note": record.resolution_note,
+        "decisionNote": record.resolution_note,
         "resolvedBy": record.resolved_by,
         "freezeTransactionHash": record.frozen_hash,
         "resolutionTransactionHash": record.resolution_hash,

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Query, Response
 
 from api import present
-from api.answers import iso, ok, page
+from api.answers import ok, page
 from api.auth import Scope, Tokens
 from api.call import Call, CurrentCall
 from api.openapi import Documented
@@ -18,8 +18,7 @@ from api.schemas.users import DepositAddress, Wallet, WalletTransaction, WalletT
 from api.users import found, no_such_user
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import USDC, format_amount
-from offerhub.domain.states import WalletState
-from offerhub.storage import replay, users, wallets
+from offerhub.storage import replay, users
 from offerhub.storage.replay import UserPosting
 
 routes = Routes("Wallets")
@@ -31,21 +30,11 @@ _TRANSACTIONS = Documented("What moved through a wallet", Page[WalletTransaction
 async def get_wallet(call: CurrentCall, user_id: str) -> Response:
     """`balance` mirrors the chain: USDC that the books hold in this account, and lumens that somebody sent there."""
     async with call.services.database.reading() as reader:
-        wallet = await wallets.holdings(reader, user_id)
-    if wallet is None:
+        account = await users.account(reader, user_id)
+    if account is None:
         raise no_such_user(user_id)
-    return ok(
-        {
-            "userId": user_id,
-            "publicKey": _ready(user_id, wallet.public_key),
-            "type": "INVISIBLE",
-            "provider": "STELLAR",
-            "isActive": wallet.state == WalletState.READY,
-            "isPrimary": True,
-            "balance": {"usdc": format_amount(wallet.balance.in_wallet), "xlm": format_amount(wallet.lumen_stroops)},
-            "createdAt": iso(wallet.created_at),
-        }
-    )
+    _ready(user_id, account.user.public_key)
+    return ok({"userId": user_id, **present.wallet(account.user, account.balance)})
 
 
 @routes.get(
@@ -68,12 +57,21 @@ async def list_wallet_transactions(call: CurrentCall, user_id: str, query: Annot
 
 
 def _transaction(posting: UserPosting) -> dict[str, Any]:
+    """Under both spellings that clients use."""
     shown = present.posting(posting)
     names = ("id", "kind", "transactionHash", "orderId", "counterparty", "reference")
+    accounts = (posting.other_account, posting.account)
+    source, target = accounts if posting.in_wallet > 0 else reversed(accounts)
     return {
         **{name: shown[name] for name in names},
+        "type": posting.kind,
+        "from": source,
+        "to": target,
         "amount": format_amount(posting.in_wallet),
         "currency": USDC,
+        "asset": USDC,
+        "hash": posting.transaction_hash,
+        "successful": True,
         "createdAt": shown["bookedAt"],
     }
 

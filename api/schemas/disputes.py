@@ -79,7 +79,9 @@ class DisputeRecordEntry(Shape):
 
 
 class Dispute(Shape):
-    """``amount`` is what a decision distributes, gross. The contract is frozen once ``freezeTransactionHash`` is there."""
+    """``amount`` is what a decision distributes, gross. The contract is frozen once ``freezeTransactionHash`` is there. Existing clients
+    read the decision as ``resolutionDecision`` and its note as ``decisionNote``.
+    """
 
     id: str
     order_id: str
@@ -92,9 +94,11 @@ class Dispute(Shape):
     assigned_to: str | None
     notes: str | None
     decision: Decision | None
+    resolution_decision: Decision | None
     release_amount: Amount | None
     refund_amount: Amount | None
     note: str | None
+    decision_note: str | None
     resolved_by: str | None
     freeze_transaction_hash: str | None
     resolution_transaction_hash: str | None

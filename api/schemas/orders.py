@@ -120,7 +120,10 @@ class OrderQuery(PageQuery):
 
 
 class Milestone(Shape):
+    """A milestone keeps only the time of its completion: ``createdAt`` and ``updatedAt`` are its order's, or its completion if later."""
+
     id: str
+    order_id: str
     ref: str
     milestone_ref: str
     title: str
@@ -130,20 +133,25 @@ class Milestone(Shape):
     completed_at: Time | None
     evidence: str | None
     payout_transaction_hash: str | None
+    created_at: Time
+    updated_at: Time
 
 
 class Escrow(Shape):
-    """``transactions`` are the chain's inner hashes."""
+    """``…TransactionHash`` are the chain's inner hashes, ``txHash`` is the newest of them."""
 
     id: str
+    order_id: str
     status: EscrowState
     amount: Amount
+    currency: Literal["USDC"]
     contract_id: str | None
     deploy_transaction_hash: str | None
     fund_transaction_hash: str | None
     release_transaction_hash: str | None
     dispute_transaction_hash: str | None
     refund_transaction_hash: str | None
+    tx_hash: str | None
     created_at: Time
     updated_at: Time
 

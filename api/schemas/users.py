@@ -36,11 +36,24 @@ class UserQuery(PageQuery):
     external_user_id: Reference | None = None
 
 
+class ChainBalance(Shape):
+    usdc: Amount
+    xlm: Amount
+
+
 class UserWallet(Shape):
-    """``publicKey`` is null while the user waits for a wallet."""
+    """``publicKey`` and ``createdAt`` are null while the user waits for a wallet. ``balance`` is the ledger's mirror of the account: what
+    the books say the chain holds.
+    """
 
     public_key: str | None
     status: Literal["PENDING", "READY"]
+    type: Literal["INVISIBLE"]
+    provider: Literal["STELLAR"]
+    is_active: bool
+    is_primary: bool
+    balance: ChainBalance
+    created_at: Time | None
 
 
 class User(Shape):
@@ -56,16 +69,12 @@ class User(Shape):
     updated_at: Time
 
 
-class ChainBalance(Shape):
-    usdc: Amount
-    xlm: Amount
-
-
 class Wallet(Shape):
     """``balance`` is the ledger's mirror of the account: what the books say the chain holds."""
 
     user_id: str
     public_key: str
+    status: Literal["PENDING", "READY"]
     type: Literal["INVISIBLE"]
     provider: Literal["STELLAR"]
     is_active: bool
@@ -80,13 +89,22 @@ class Asset(Shape):
 
 
 class WalletTransaction(Shape):
-    """``amount`` is what the account gained or lost. ``transactionHash`` is the chain's inner hash."""
+    """``amount`` is what the account gained or lost, ``from`` and ``to`` are accounts and contracts on the chain; the other one is null
+    where the books do not know it: in adjustments. ``transactionHash`` is the chain's inner hash. Existing clients read the kind as
+    ``type``, the hash as ``hash`` and the currency as ``asset``; what failed moved nothing and is not listed, so ``successful`` is true.
+    """
 
     id: str
     kind: str
+    type: str
+    source: str | None = Field(alias="from", examples=["GBRPYHIL2CI3FNQ4BXLFMNDLFJUNPU2HY3ZMFSHONUCEOASW7QC7OX2H"])
+    target: str | None = Field(alias="to", examples=["GA5ZSEJYB37JRC5AVCIA5MOP4RHTM335X2KGX3IHOJAPP5RE34K4KZVN"])
     amount: SignedAmount
     currency: Literal["USDC"]
+    asset: Literal["USDC"]
     transaction_hash: str
+    hash: str
+    successful: Literal[True]
     order_id: str | None
     counterparty: str | None
     reference: str

@@ -69,12 +69,16 @@ _POSTINGS = """
                -- Money that somebody paid into a contract, or that the platform paid out of its own.
                WHEN change.outside OR (held.order_id IS NULL AND p.reference = op.id) THEN NULL
                WHEN o.buyer_id = :user_id THEN o.seller_id ELSE o.buyer_id END) AS counterparty,
+           (SELECT mine.public_key FROM wallets mine WHERE mine.user_id = :user_id) AS account,
+           coalesce(d.sender, w.destination, held.contract_id, (
+               SELECT x.public_key FROM wallets x WHERE x.kind = 'PLATFORM' AND x.state = 'READY' AND p.kind = 'compensation'
+               ORDER BY x.id LIMIT 1)) AS other_account,
            change.available, change.reserved, change.in_escrow, change.in_transit
     FROM wanted JOIN ledger_postings p ON p.id = wanted.id
     LEFT JOIN deposits d ON d.id = p.reference
     LEFT JOIN withdrawals w ON w.id = p.reference
     LEFT JOIN LATERAL (
-        SELECT s.order_id FROM ledger_entries x JOIN escrows s ON s.id = substr(x.account, 8)
+        SELECT s.order_id, s.contract_id FROM ledger_entries x JOIN escrows s ON s.id = substr(x.account, 8)
         WHERE x.posting_id = p.id AND x.account LIKE 'escrow:%' LIMIT 1
     ) held ON true
     LEFT JOIN operations op ON op.id = p.reference
@@ -113,7 +117,8 @@ _LAST_POSSIBLE_ID = 2**63 - 1
 class UserPosting:
     """One posting as one user sees it: what it changed of each of his figures, in stroops.
 
-    ``counterparty`` is the user on the other side of the order, or the address that money came from or went to.
+    ``counterparty`` is the user on the other side of the order, or the address that money came from or went to. ``account`` is his own
+    on the chain, ``other_account`` the account or contract that it moved money with: None in adjustments.
     """
 
     id: int
@@ -124,6 +129,8 @@ class UserPosting:
     order_id: str | None
     client_order_ref: str | None
     counterparty: str | None
+    account: str | None
+    other_account: str | None
     available: int
     reserved: int
     in_escrow: int

@@ -14,7 +14,10 @@ from offerhub.storage.listing import newest_first
 from offerhub.storage.unit_of_work import Transaction
 
 _COLUMNS = "u.id, u.external_user_id, u.email, u.type, u.status, u.metadata, u.created_at, u.updated_at"
-_SELECT = f"SELECT {_COLUMNS}, w.public_key, w.state AS wallet_state FROM users u LEFT JOIN wallets w ON w.user_id = u.id"  # noqa: S608
+# The asset is written out: the index of lumens serves no other.
+_WALLET = """w.public_key, w.state AS wallet_state, w.created_at AS wallet_created_at,
+    CAST(coalesce((SELECT sum(x.amount) FROM deposits x WHERE x.user_id = u.id AND x.asset = 'XLM'), 0) AS bigint) AS lumen_stroops"""
+_SELECT = f"SELECT {_COLUMNS}, {_WALLET} FROM users u LEFT JOIN wallets w ON w.user_id = u.id"  # noqa: S608
 _INSERT = text(
     """
     INSERT INTO users (id, external_user_id, email, type, status, metadata, created_at, updated_at)
@@ -22,7 +25,7 @@ _INSERT = text(
     ON CONFLICT (external_user_id) DO NOTHING
     """
 )
-_WITH_BALANCE = f"""SELECT {_COLUMNS}, w.public_key, w.state AS wallet_state, {BALANCE_COLUMNS}
+_WITH_BALANCE = f"""SELECT {_COLUMNS}, {_WALLET}, {BALANCE_COLUMNS}
     FROM users u LEFT JOIN wallets w ON w.user_id = u.id {BALANCE_JOINS}"""  # noqa: S608
 _GET = text(f"{_SELECT} WHERE u.id = :id")
 _LOCK = text(f"{_SELECT} WHERE u.id = :id FOR UPDATE OF u")
@@ -57,7 +60,7 @@ _LOCK_AVAILABLE = text(
 
 @dataclass(frozen=True)
 class UserRecord:
-    """A user with its wallet; ``public_key`` and ``wallet_state`` are None while it waits for one."""
+    """A user with its wallet, of which everything is None while it waits for one. Lumens somebody sent there are in nobody's balance."""
 
     id: str
     external_user_id: str
@@ -69,6 +72,8 @@ class UserRecord:
     updated_at: datetime
     public_key: str | None
     wallet_state: str | None
+    wallet_created_at: datetime | None
+    lumen_stroops: int
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from offerhub.storage.ledger import BALANCE_COLUMNS, BALANCE_JOINS, UserBalance, taken_balance
 from offerhub.storage.unit_of_work import Row, Transaction
 
 _INSERT = text(
@@ -66,14 +65,6 @@ _NEXT_SIGNER = text(
     SELECT public_key FROM signers, turn WHERE place = turn.number % many
     """
 )
-# The asset is written out: the index of lumens serves no other.
-_HOLDINGS = text(
-    f"""
-    SELECT w.public_key, w.state, w.created_at, {BALANCE_COLUMNS},
-           coalesce((SELECT sum(x.amount) FROM deposits x WHERE x.user_id = u.id AND x.asset = 'XLM'), 0) AS lumen_stroops
-    FROM users u LEFT JOIN wallets w ON w.user_id = u.id {BALANCE_JOINS} WHERE u.id = :user_id
-    """  # noqa: S608
-)
 _PLATFORM_KEY = text("SELECT public_key FROM wallets WHERE kind = :kind AND state = 'READY' ORDER BY id LIMIT 1")
 
 
@@ -98,17 +89,6 @@ class WalletRecord:
     state: str
     public_key: str
     created_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class WalletHoldings:
-    """A user's wallet and what the books say it holds; ``public_key`` is None while he waits for one."""
-
-    public_key: str | None
-    state: str | None
-    created_at: datetime | None
-    balance: UserBalance
-    lumen_stroops: int
 
 
 @dataclass(frozen=True)
@@ -170,16 +150,6 @@ async def platform_key(transaction: Transaction, kind: str) -> str | None:
     """The ready platform account of a kind that exists once (SPONSOR, FEE, PLATFORM)."""
     row = await transaction.first(_PLATFORM_KEY, kind=kind)
     return row["public_key"] if row else None
-
-
-async def holdings(transaction: Transaction, user_id: str) -> WalletHoldings | None:
-    """None when there is no such user."""
-    row = await transaction.first(_HOLDINGS, user_id=user_id)
-    if row is None:
-        return None
-    columns = dict(row)
-    balance = taken_balance(columns)
-    return WalletHoldings(**{**columns, "balance": balance, "lumen_stroops": int(columns["lumen_stroops"])})
 
 
 async def next_signer(transaction: Transaction) -> str | None:

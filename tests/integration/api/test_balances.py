@@ -194,8 +194,15 @@ async def test_what_moved_through_a_wallet(api: Api) -> None:
         ("withdrawn", "-10.00", paid_out, OUTSIDE.address),
         ("release", "77.76", order.the_escrow.release_hash, buyer.id),
     ]
+    contract = order.the_escrow.contract_id
+    ways = [(one["type"], one["from"], one["to"], one["hash"], one["asset"], one["successful"]) for one in answer.json()["data"]]
+    assert ways == [
+        ("withdrawn", seller.public_key, OUTSIDE.address, paid_out, "USDC", True),
+        ("release", contract, seller.public_key, order.the_escrow.release_hash, "USDC", True),
+    ]
     spent = (await api.client.get(f"/users/{buyer.id}/wallet/transactions", params={"limit": 1})).json()
     assert [(one["kind"], one["amount"], one["orderId"]) for one in spent["data"]] == [("fund", "-80.00", order.id)]
+    assert [(one["from"], one["to"]) for one in spent["data"]] == [(buyer.public_key, contract)]
     assert spent["hasMore"]
     rest = (await api.client.get(f"/users/{buyer.id}/wallet/transactions", params={"cursor": spent["nextCursor"]})).json()
     assert [(one["kind"], one["counterparty"], one["amount"]) for one in rest["data"]] == [("deposit", "GOUTSIDE", "80.00")]
@@ -220,6 +227,8 @@ async def test_lumens_somebody_sent_are_shown_beside_the_balance(api: Api) -> No
     await api.market.deposit(user, 15_000_000, asset="XLM")
     wallet = (await api.client.get(f"/users/{user.id}/wallet")).json()["data"]
     assert wallet["balance"] == {"usdc": "80.00", "xlm": "1.50"}
+    shown = (await api.client.get(f"/users/{user.id}")).json()["data"]["wallet"]
+    assert {"userId": user.id, **shown} == wallet
 
 
 @pytest.mark.parametrize("change", ["credit", "debit", "reserve", "release", "cancel-reservation", "deduct-reserved"])
