@@ -70,9 +70,9 @@ _POSTINGS = """
                WHEN change.outside OR (held.order_id IS NULL AND p.reference = op.id) THEN NULL
                WHEN o.buyer_id = :user_id THEN o.seller_id ELSE o.buyer_id END) AS counterparty,
            (SELECT mine.public_key FROM wallets mine WHERE mine.user_id = :user_id) AS account,
-           coalesce(d.sender, w.destination, held.contract_id, (
-               SELECT x.public_key FROM wallets x WHERE x.kind = 'PLATFORM' AND x.state = 'READY' AND p.kind = 'compensation'
-               ORDER BY x.id LIMIT 1)) AS other_account,
+           -- The last of these is the platform's, where it makes a buyer whole.
+           coalesce(d.sender, w.destination, held.contract_id,
+                    (SELECT a.movements -> 0 ->> 'sender' FROM attempts a WHERE a.inner_hash = p.transaction_hash)) AS other_account,
            change.available, change.reserved, change.in_escrow, change.in_transit
     FROM wanted JOIN ledger_postings p ON p.id = wanted.id
     LEFT JOIN deposits d ON d.id = p.reference

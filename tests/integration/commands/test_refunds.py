@@ -11,6 +11,7 @@ from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
 from offerhub.domain.messages import Movement
 from offerhub.domain.plans import Action, OperationKind, Party, step
 from offerhub.domain.states import Decision, DisputeState, EscrowState, FinalStatus, MilestoneState, OrderState
+from offerhub.storage import replay
 from tests.integration.commands.deal import AMOUNT, Deal, Wish
 from tests.integration.commands.disputing import decide
 from tests.integration.commands.market import PLATFORM, Market
@@ -105,6 +106,16 @@ async def test_the_platform_makes_the_buyer_whole_even_beyond_what_it_earned(mar
     assert await deal.books() == {"buyer": AMOUNT, "protocol": AMOUNT * 30 // 10_000}
     sources = [payload["source"] for name, payload in await deal.events("balance.credited") if payload["userId"] == deal.buyer.id]
     assert sources == ["stellar_deposit", "escrow_refund", "refund_compensation"]
+    async with market.database.reading() as reader:
+        moved = await replay.on_chain(reader, deal.buyer.id, None, 10)
+    contract = order.the_escrow.contract_id
+    assert [(one.kind, one.other_account) for one in moved] == [
+        ("compensation", PLATFORM),
+        ("refund", contract),
+        ("fund", contract),
+        ("deposit", "GOUTSIDE"),
+    ]
+    assert {one.account for one in moved} == {deal.buyer.public_key}
 
 
 async def test_another_compensation_than_accepted_is_not_booked(market: Market) -> None:
