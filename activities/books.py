@@ -10,7 +10,7 @@ from offerhub.commands import operations as commands
 from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.domain.context import Context
 from offerhub.domain.errors import LedgerMismatchError
-from offerhub.domain.messages import BookingResult, OperationPlan, OrderView, Refusal
+from offerhub.domain.messages import Booking, BookingResult, OperationPlan, OrderView, Refusal
 from offerhub.storage import operations
 from offerhub.storage.unit_of_work import Database
 
@@ -43,15 +43,16 @@ class BookActivities:
             raise ApplicationError(str(error), type="UNKNOWN_OPERATION", non_retryable=True) from None
 
     @activity.defn
-    async def book_operation(self, operation_id: str) -> BookingResult:
+    async def book_operation(self, wanted: Booking) -> BookingResult:
         """A mismatch between quote and chain is not booked but reported, in a transaction of its own."""
-        context = await context_of(self._database, operation_id)
+        context = await context_of(self._database, wanted.operation_id)
         try:
             async with self._database.transaction(context) as transaction:
-                return BookingResult(await commands.book_operation(transaction, operation_id))
+                return BookingResult(await commands.book_operation(transaction, wanted.operation_id, wanted.accepted_note))
         except LedgerMismatchError as mismatch:
             async with self._database.transaction(context) as transaction:
-                return BookingResult(await commands.report_mismatch(transaction, operation_id, str(mismatch)), str(mismatch))
+                order = await commands.report_mismatch(transaction, wanted.operation_id, str(mismatch))
+            return BookingResult(order, str(mismatch), mismatch.may_be_accepted)
 
     @activity.defn
     async def refuse_operation(self, refusal: Refusal) -> OrderView | None:

@@ -17,6 +17,7 @@ from offerhub.domain.messages import (
     ORDERS_QUEUE,
     STREAMS_QUEUE,
     TRUSTLESS_QUEUE,
+    Booking,
     BookingResult,
     DecisionResult,
     DeliveryReport,
@@ -65,8 +66,8 @@ async def begin_operation(operation_id: str) -> OperationPlan:
     return await _local("begin_operation", operation_id, OperationPlan)
 
 
-async def book_operation(operation_id: str) -> BookingResult:
-    return await _local("book_operation", operation_id, BookingResult)
+async def book_operation(wanted: Booking) -> BookingResult:
+    return await _local("book_operation", wanted, BookingResult)
 
 
 async def refuse_operation(refusal: Refusal) -> OrderView | None:

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 
-from offerhub.domain.messages import BookingResult, OperationPlan, OperationResult, PlannedStep, Refusal, WithdrawalBooking
+from offerhub.domain.messages import Booking, BookingResult, OperationPlan, OperationResult, PlannedStep, Refusal, WithdrawalBooking
 from offerhub.domain.plans import Action, OperationKind
 from workflows import calls
 from workflows.chain_step import StepRefused, Walk
+from workflows.decision import MalformedDecision, read_note
 
 LOOK_AGAIN = timedelta(seconds=5)
 # Somebody who pays in between our look and our envelope, this often for one resolution, means it: a person decides what then.
@@ -26,6 +27,7 @@ class OperationWorkflow:
     def __init__(self) -> None:
         self.walk = Walk()
         self._retry_asked = False
+        self._accepted_note = ""
 
     async def carry_out(self, plan: OperationPlan) -> OperationResult:
         """Go through the steps and book; or refuse, so that the order goes back to where the marketplace can act.
@@ -51,7 +53,7 @@ class OperationWorkflow:
         return OperationResult((await self._book(plan)).order, self.walk.outcomes)
 
     async def _book(self, plan: OperationPlan) -> BookingResult:
-        return await self.until_booked(plan.operation_id, lambda: calls.book_operation(plan.operation_id))
+        return await self.until_booked(plan.operation_id, lambda: calls.book_operation(Booking(plan.operation_id, self._taken_note())))
 
     async def _carry_out(self, plan: OperationPlan, step: PlannedStep) -> None:
         """Before some steps the chain is asked: is this our contract, and what does it hold?"""
@@ -82,19 +84,36 @@ class OperationWorkflow:
 
         Each ``retry`` has the chain say once more what it moved: what was read first may have been incomplete.
         """
+        self._accepted_note = ""
         while True:
             self._retry_asked = False
             booked = await book()
             if not booked.mismatch:
                 return booked
-            self.walk.note = f"**Nothing is booked: {booked.mismatch}.** Signal `retry` once this is understood."
+            self.walk.note = f"**Nothing is booked: {booked.mismatch}.** Signal `retry` once this is understood.{_or_accept(booked)}"
             self.walk.show()
             await workflow.wait_condition(lambda: self._retry_asked)
             await calls.read_movements_again(operation_id)
 
+    def _taken_note(self) -> str:
+        """Accepted is the difference that a person has seen: another one is not."""
+        note, self._accepted_note = self._accepted_note, ""
+        return note
+
     @workflow.signal(description="After a mismatch between books and chain has been looked into: try to book again.")
     def retry(self, *_nothing: object) -> None:
         self._retry_asked = True
+
+    @workflow.signal(description="Book what the contract paid, though it took other fees than promised. One string: who decides, and why.")
+    def accept_payout(self, *sent: object) -> None:
+        try:
+            self._accepted_note = read_note(sent)
+        except MalformedDecision as malformed:
+            said = f" Not accepted: {malformed}."
+            self.walk.note = self.walk.note.replace(said, "") + said
+            self.walk.show()
+        else:
+            self._retry_asked = True
 
     @workflow.query(description="The steps of this operation and how far each one is.")
     def plan(self) -> list[dict[str, Any]]:
@@ -103,3 +122,10 @@ class OperationWorkflow:
     @workflow.query(description="The transactions that were applied, with ledger and movements of money.")
     def attempts(self) -> list[dict[str, Any]]:
         return [asdict(outcome) for outcome in self.walk.outcomes]
+
+
+def _or_accept(booked: BookingResult | WithdrawalBooking) -> str:
+    """A payment of our own moves what it says; only a contract may take other fees than we know."""
+    if not isinstance(booked, BookingResult) or not booked.may_be_accepted:
+        return ""
+    return " If the contract did pay that, signal `accept_payout` with who decides, and why, to have it booked as it is."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from offerhub.commands.checkout import book_checkout, undo_checkout
 from offerhub.commands.dispute_facts import DisputeDeadlines
 from offerhub.commands.disputes import book_dispute, undo_dispute
@@ -73,15 +75,19 @@ async def begin_operation(transaction: Transaction, operation_id: str) -> Operat
     return OperationPlan(operation.id, operation.kind, view(order), steps, operation.workflow_id)
 
 
-async def book_operation(transaction: Transaction, operation_id: str) -> OrderView:
+async def book_operation(transaction: Transaction, operation_id: str, accepted_note: str = "") -> OrderView:
     """Book the outcome of the steps applied so far; repeated calls change nothing.
 
-    Raises ``LedgerMismatchError``; then nothing is booked (see ``report_mismatch``).
+    With ``accepted_note`` a person says who accepts, and why, that a contract took other fees than promised. Raises
+    ``LedgerMismatchError``; then nothing is booked (see ``report_mismatch``).
     """
     operation = await get_operation(transaction, operation_id)
     order = await lock_order(transaction, operation.resource_id)
     if is_finished(operation):
         return view(order)
+    if accepted_note:
+        operation = replace(operation, details=replace(operation.subject, accepted_note=accepted_note).to_json())
+        await operations.set_subject(transaction, operation.id, operation.subject)
     decisive = _decisive_step(order, operation)
     if decisive.action is Action.FUND and operation.kind == _K.CHECKOUT and not await _is_applied(transaction, operation, decisive):
         # Its deployment was booked by an earlier call whose answer was lost; the funding comes next.

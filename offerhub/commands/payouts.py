@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from offerhub.commands.balances import BalanceChange, book
@@ -46,13 +46,12 @@ class Shares:
         return FinalStatus.RELEASED if self.subject.seller_stroops else FinalStatus.REFUNDED
 
 
-async def book_payout(transaction: Transaction, order: OrderRecord, shares: Shares, paid: AttemptRecord) -> OrderRecord:
+async def book_payout(transaction: Transaction, order: OrderRecord, shares: Shares, paid: AttemptRecord) -> tuple[OrderRecord, Payout]:
     """``escrow → seller, buyer, platform, protocol`` as the chain moved it. An order with nothing left to pay is closed.
 
-    Raises ``LedgerMismatchError`` when the chain moved other amounts than the frozen fees promise.
+    Raises ``LedgerMismatchError`` as ``paid_out`` does.
     """
-    payout = pay_out(shares.subject.seller_stroops, shares.subject.buyer_gross_stroops, order.platform_fee_bps)
-    await check_movements(transaction, order, payout, [Movement(**movement) for movement in paid.movements or ()])
+    payout = await paid_out(transaction, order, shares.subject, paid)
     await _post(transaction, order, shares, (payout, paid.inner_hash))
     facts = {
         "transactionHash": paid.inner_hash,
@@ -62,9 +61,23 @@ async def book_payout(transaction: Transaction, order: OrderRecord, shares: Shar
         "protocolFee": format_amount(payout.protocol_fee_stroops),
     }
     if shares.milestone_index is not None:
-        return await _settle_milestone(transaction, order, shares, facts)
+        return await _settle_milestone(transaction, order, shares, facts), payout
     await orders.settle_milestones(transaction, order.id, MilestoneState(shares.outcome.value))
-    return await _settle_order(transaction, order, shares.outcome, facts)
+    return await _settle_order(transaction, order, shares.outcome, facts), payout
+
+
+async def paid_out(transaction: Transaction, order: OrderRecord, subject: Subject, paid: AttemptRecord) -> Payout:
+    """What the contract paid, in the chain's own amounts.
+
+    Raises ``LedgerMismatchError`` where the frozen fees promise other amounts, unless a person has accepted that the contract took others.
+    """
+    promised = pay_out(subject.seller_stroops, subject.buyer_gross_stroops, order.platform_fee_bps)
+    found = await _found(transaction, order, [Movement(**movement) for movement in paid.movements or ()])
+    may_be_accepted = found.differs_only_in_fees(promised)
+    if found == promised or (may_be_accepted and subject.accepted_note):
+        return found
+    sentence = f"the payout should have paid {_in_words(promised)}, the chain paid {_in_words(found)}"
+    raise LedgerMismatchError(sentence, may_be_accepted=may_be_accepted)
 
 
 async def _post(transaction: Transaction, order: OrderRecord, shares: Shares, paid: tuple[Payout, str]) -> None:
@@ -107,7 +120,8 @@ async def _settle_order(transaction: Transaction, order: OrderRecord, outcome: F
     return await close_order(transaction, moved, outcome)
 
 
-async def check_movements(transaction: Transaction, order: OrderRecord, payout: Payout, movements: Sequence[Movement]) -> None:
+async def _found(transaction: Transaction, order: OrderRecord, movements: Sequence[Movement]) -> Payout:
+    """Whoever is none of the parties is the protocol: the envelope was signed because it pays nobody else."""
     standings = await users.standings(transaction, (order.seller_id, order.buyer_id))
     parties = {
         standings[order.seller_id].public_key: "seller",
@@ -120,16 +134,15 @@ async def check_movements(transaction: Transaction, order: OrderRecord, payout: 
         if movement.sender != contract:
             raise LedgerMismatchError(f"the payout moved money of {movement.sender}")
         found[parties.get(movement.recipient, "protocol")] += movement.amount_stroops
-    promised = {
-        "seller": payout.seller_stroops,
-        "buyer": payout.buyer_stroops,
-        "platform": payout.platform_fee_stroops,
-        "protocol": payout.protocol_fee_stroops,
+    return Payout(found.total(), found["seller"], found["buyer"], found["platform"], found["protocol"])
+
+
+def _in_words(paid: Payout) -> str:
+    parts = {
+        "buyer": paid.buyer_stroops,
+        "platform": paid.platform_fee_stroops,
+        "protocol": paid.protocol_fee_stroops,
+        "seller": paid.seller_stroops,
     }
-    if found != Counter({party: amount for party, amount in promised.items() if amount}):
-        raise LedgerMismatchError(f"the payout should have paid {_in_words(promised)}, the chain paid {_in_words(found)}")
-
-
-def _in_words(paid: Mapping[str, int]) -> str:
-    said = [f"{format_amount(amount)} USDC to the {party}" for party, amount in sorted(paid.items()) if amount]
+    said = [f"{format_amount(amount)} USDC to the {party}" for party, amount in parts.items() if amount]
     return ", ".join(said) or "nothing"

@@ -71,7 +71,7 @@ async def book_refund(transaction: Transaction, order: OrderRecord, operation: O
     """``escrow → buyer`` less what the contract took in fees; the platform gives those back where the order says so."""
     subject = operation.subject
     shares = Shares("refund", subject)
-    booked = await book_payout(transaction, order, shares, paid)
+    booked, _ = await book_payout(transaction, order, shares, paid)
     await operations.finish(transaction, operation.id)
     return await make_buyer_whole(transaction, booked, subject)
 

@@ -76,7 +76,7 @@ async def book_release(transaction: Transaction, order: OrderRecord, operation: 
     """The whole order, or the operation's milestone."""
     index = operation.subject.milestone_index if operation.subject.per_milestone else None
     subject = replace(operation.subject, milestone_index=index, seller_stroops=gross_of(order, index))
-    booked = await book_payout(transaction, order, Shares("release", subject), payout)
+    booked, _ = await book_payout(transaction, order, Shares("release", subject), payout)
     await operations.finish(transaction, operation.id)
     return booked
 

@@ -11,11 +11,9 @@ from datetime import datetime
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.operation_facts import get_operation, is_finished
 from offerhub.commands.order_facts import accept, emit_escrow, lock_order, tell_order_workflow
-from offerhub.commands.payouts import check_movements
+from offerhub.commands.payouts import paid_out
 from offerhub.domain import ledger
-from offerhub.domain.fees import pay_out
 from offerhub.domain.ledger import Beneficiaries
-from offerhub.domain.messages import Movement
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind, Subject
 from offerhub.domain.states import AttemptState, OrderState
@@ -71,8 +69,7 @@ async def tell_not_emptied(transaction: Transaction, untouched_since: datetime) 
 
 async def book_remainder(transaction: Transaction, order: OrderRecord, operation: OperationRecord, paid: AttemptRecord) -> OrderRecord:
     """``escrow → buyer`` less the contract's fees; the order has been closed before."""
-    payout = pay_out(0, operation.subject.buyer_gross_stroops, order.platform_fee_bps)
-    await check_movements(transaction, order, payout, [Movement(**movement) for movement in paid.movements or ()])
+    payout = await paid_out(transaction, order, operation.subject, paid)
     parties = Beneficiaries(order.the_escrow.id, order.seller_id, order.buyer_id)
     change = BalanceChange("balance.credited", order.buyer_id, payout.buyer_stroops, "escrow_refund", order.id)
     await book(transaction, ledger.pay_out((operation.id, "remainder"), parties, payout, paid.inner_hash), change)

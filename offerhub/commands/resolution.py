@@ -9,7 +9,6 @@ from offerhub.commands.order_facts import NEXT_TRY_AFTER, accept, require_idle, 
 from offerhub.commands.payouts import Shares, book_payout
 from offerhub.commands.refund import make_buyer_whole
 from offerhub.domain.errors import DomainError, ErrorCode
-from offerhub.domain.fees import pay_out
 from offerhub.domain.messages import Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind, Subject
@@ -71,8 +70,8 @@ async def book_resolution(transaction: Transaction, order: OrderRecord, operatio
     """``escrow → seller and buyer`` as decided, less the contract's fees."""
     subject = operation.subject
     dispute = await dispute_of(transaction, operation)
-    booked = await book_payout(transaction, order, Shares("resolution", subject, "dispute_resolution", "dispute_resolution"), paid)
-    payout = pay_out(subject.seller_stroops, subject.buyer_gross_stroops, order.platform_fee_bps)
+    shares = Shares("resolution", subject, "dispute_resolution", "dispute_resolution")
+    booked, payout = await book_payout(transaction, order, shares, paid)
     resolved = replace(dispute, resolution_hash=paid.inner_hash, resolved_at=transaction.now)
     received = {"sellerAmount": format_amount(payout.seller_stroops), "buyerAmount": format_amount(payout.buyer_stroops)}
     facts = {**_told(dispute), **received, "transactionHash": paid.inner_hash}

@@ -116,7 +116,14 @@ class IntentMismatchError(Exception):
 
 
 class LedgerMismatchError(Exception):
-    """The chain moved other amounts than were promised. Booked by nobody until a human has looked."""
+    """The chain moved other amounts than were promised. Booked by nobody until a human has looked.
+
+    ``may_be_accepted``: it paid whom it should, all but dust of what it should; a person may have that booked as it is.
+    """
+
+    def __init__(self, message: str, *, may_be_accepted: bool = False) -> None:
+        super().__init__(message)
+        self.may_be_accepted = may_be_accepted
 
 
 class OutOfTurnError(Exception):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 PROTOCOL_FEE_BPS = 30
 BPS = 10_000
+# A contract that rounds otherwise may keep this much: one stroop for each of two fees of two recipients.
+MOST_DUST_STROOPS = 4
 # The contract refuses platform_fee + protocol fee above 100 % and platform_fee above 99 %.
 MAX_PLATFORM_FEE_BPS = 9_900
 
@@ -23,6 +25,11 @@ class Payout:
     @property
     def fees_stroops(self) -> int:
         return self.platform_fee_stroops + self.protocol_fee_stroops
+
+    def differs_only_in_fees(self, other: Payout) -> bool:
+        """The same parties were paid, by a contract that took other fees of them and kept no more than dust."""
+        paid, others = (bool(self.seller_stroops), bool(self.buyer_stroops)), (bool(other.seller_stroops), bool(other.buyer_stroops))
+        return paid == others and 0 <= other.gross_stroops - self.gross_stroops <= MOST_DUST_STROOPS
 
 
 def pay_out(seller_gross_stroops: int, buyer_gross_stroops: int, platform_fee_bps: int) -> Payout:

@@ -142,11 +142,20 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Booking:
+    """``accepted_note`` is who accepts, and why, that a payout differs from what was promised; empty while nobody does."""
+
+    operation_id: str
+    accepted_note: str = ""
+
+
+@dataclass(frozen=True)
 class BookingResult:
     """``mismatch`` is empty when the books took what the chain did; else the sentence for the operator."""
 
     order: OrderView
     mismatch: str = ""
+    may_be_accepted: bool = False
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ async def start(transaction: Transaction, operation_id: str) -> None:
 
 
 async def set_subject(transaction: Transaction, operation_id: str, subject: Subject) -> None:
-    """What the chain taught before anything was signed for it."""
+    """What was learned since it was accepted: from the chain before anything is signed, or from a person before it is booked."""
     details = subject.to_json()
     await transaction.run(_SET_DETAILS, id=operation_id, details=orjson.dumps(details).decode(), now=transaction.now)
     transaction.audit("operation.subject_learned", ("operation", operation_id), None, details)

@@ -25,7 +25,7 @@ LEAVES_NONE = {
     "locked": "reads under a lock",
     "get_endpoint": "reads",
     "next_to_pay": "reads",
-    "check_movements": "compares",
+    "paid_out": "compares",
     "require_undisputed": "checks",
     "open_escrow": "a part of the commands that move the order into ESCROW_CREATING",
     "schedule_next": "a part of the commands that move the order",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from sqlalchemy import text
 
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.commands.webhooks import LOOK, Wish, create_endpoint, delete_endpoint
@@ -51,3 +52,26 @@ async def test_webhooks_are_delivered_whatever_is_said_to_their_workflow(rig: Ri
         async with rig.database.transaction(acting()) as transaction:
             await delete_endpoint(transaction, endpoint.id)
         assert await handle.result() == "The endpoint was deleted."
+
+
+async def test_a_payout_is_accepted_only_by_who_says_who_and_why(rig: Rig) -> None:
+    buyer, seller = await rig.user(), await rig.user()
+    await rig.deposit(buyer, AMOUNT)
+    order = await rig.order(buyer, seller, AMOUNT)
+    await rig.funded(order.id)
+    async with rig.database.transaction(acting()) as transaction:
+        await transaction.run(text("UPDATE orders SET platform_fee_bps = 100 WHERE id = :id"), id=order.id)
+    accepted = await rig.accept_release(order.id)
+    handle = (await rig.temporal()).get_workflow_handle(f"release/{order.id}")
+
+    async def said(words: str) -> bool:
+        return words in str(await handle.query("__temporal_workflow_metadata"))
+
+    await rig.until(lambda: rig.events_of("ledger.mismatch", accepted.operation.id))
+    for strange in STRANGE:
+        await handle.signal("accept_payout", args=strange)
+    await rig.until(lambda: said("Not accepted: "))
+    assert (await rig.operation(accepted.operation.id)).status == "RUNNING"
+    await handle.signal("accept_payout", "ana: that is what the contract took")
+    await rig.succeeded(accepted)
+    await rig.assert_books_equal_chain(buyer, seller)
