@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 
 from api import idempotency, present
-from api.answers import API_PREFIX, Answer, iso, ok, page, success
+from api.answers import API_PREFIX, Answer, at_top_level, iso, ok, page, success
 from api.auth import Scope
 from api.call import CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
 from api.schemas.answers import One, Page, PageQuery
 from api.schemas.fields import NoBody
-from api.schemas.reconciliation import BareBalanceSync, ReconciliationRun, ReconciliationRunWithFindings
+from api.schemas.reconciliation import BareBalanceComparison, BareBalanceSync, ReconciliationRun, ReconciliationRunWithFindings
 from api.users import found
 from offerhub.commands.reconciliation import request_run
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -31,6 +31,7 @@ _MOST_FINDINGS = 1_000
 _RUN = Documented("Compare books and chain now", One[ReconciliationRun], 202)
 _READ = Documented("Read a run with its findings", One[ReconciliationRunWithFindings], errors=(ErrorCode.NOT_FOUND,))
 _SYNC = Documented("Compare one user with the chain now", BareBalanceSync, errors=(ErrorCode.USER_NOT_FOUND,))
+_VERIFY = Documented("Compare one user with the chain, and only look", BareBalanceComparison, errors=(ErrorCode.USER_NOT_FOUND,))
 
 
 @routes.post("/reconciliation/runs", Scope.ADMIN, _RUN)
@@ -78,6 +79,16 @@ async def sync_balance(call: CurrentCall, user_id: str, _body: NoBody | None = N
     return (await idempotency.run(call, work)).response()
 
 
+@routes.get("/users/{user_id}/balance/verify", Scope.READ, _VERIFY)
+async def verify_balance(call: CurrentCall, user_id: str) -> Response:
+    """Nothing is credited and no reason looked for: `DIFFERS` may be a deposit that is still to be credited. `…/balance/sync` tells."""
+    async with call.services.database.reading() as reader:
+        user = found(await users.get(reader, user_id), user_id)
+    state = await call.services.wallet_comparison.seen(user.id)
+    async with call.services.database.reading() as reader:
+        return at_top_level(_comparison(user.id, state, await ledger.user_balance(reader, user.id)))
+
+
 def _run(record: RunRecord) -> dict[str, Any]:
     return {
         "id": record.id,
@@ -108,14 +119,20 @@ def _finding(record: FindingRecord) -> dict[str, Any]:
 
 def _sync(user_id: str, state: WalletState | None, balance: UserBalance) -> dict[str, Any]:
     return {
+        **_comparison(user_id, state, balance),
+        "creditedDepositIds": [deposit.id for deposit in state.credited] if state else [],
+        "findings": [{"kind": one.kind, "explanation": one.explanation} for one in state.findings] if state else [],
+    }
+
+
+def _comparison(user_id: str, state: WalletState | None, balance: UserBalance) -> dict[str, Any]:
+    return {
         **present.balance(user_id, balance),
         "status": _status(state),
         "publicKey": state.booked.address if state else None,
         "onChain": format_amount(state.found_stroops if state else 0),
         "booked": format_amount(state.booked.stroops if state else 0),
         "difference": format_amount(state.difference if state else 0),
-        "creditedDepositIds": [deposit.id for deposit in state.credited] if state else [],
-        "findings": [{"kind": one.kind, "explanation": one.explanation} for one in state.findings] if state else [],
         "checkedAt": iso(datetime.now(UTC)),
     }
 

@@ -56,9 +56,9 @@ class FoundInWallet(Shape):
     explanation: str
 
 
-class BalanceSync(BalanceFigures):
-    """``status``: AGREES; CREDITED, deposits were missing and are in the balance now; IN_MOTION, ask again; DIFFERS, see ``findings``;
-    NO_WALLET. ``booked`` is what the books say the wallet holds, ``onChain`` what it does hold.
+class BalanceComparison(BalanceFigures):
+    """``status``: AGREES; IN_MOTION, ask again; DIFFERS; NO_WALLET; a sync also CREDITED, deposits were missing and are in the balance now.
+    ``booked`` is what the books say the wallet holds, ``onChain`` what it does hold.
     """
 
     user_id: str
@@ -68,9 +68,21 @@ class BalanceSync(BalanceFigures):
     on_chain: Amount
     booked: Amount
     difference: SignedAmount
+    checked_at: Time
+
+
+class BareBalanceComparison(BalanceComparison):
+    """The comparison at the top level and under ``data``."""
+
+    success: Literal[True] = True
+    data: BalanceComparison
+
+
+class BalanceSync(BalanceComparison):
+    """``findings`` say why they differ."""
+
     credited_deposit_ids: list[str]
     findings: list[FoundInWallet]
-    checked_at: Time
 
 
 class BareBalanceSync(BalanceSync):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.reconciliation.wallets import WalletReconciler, WalletState
 from offerhub.settings import Settings
@@ -19,11 +21,19 @@ class WalletComparison:
 
     async def of(self, user_id: str) -> WalletState | None:
         """None while the user has no wallet. Missed deposits are credited. Raises ``PROVIDER_UNAVAILABLE`` without Horizon."""
-        try:
-            return await self._wallets.user(user_id)
-        except HorizonUnavailable as away:
-            message = f"The network could not be asked about the wallet. {away.message}"
-            raise DomainError(ErrorCode.PROVIDER_UNAVAILABLE, message) from away
+        return await _answer(self._wallets.user(user_id))
+
+    async def seen(self, user_id: str) -> WalletState | None:
+        """The same, and nothing is credited: whether they agree, not why they do not."""
+        return await _answer(self._wallets.seen(user_id))
 
     async def close(self) -> None:
         await self._connection.close()
+
+
+async def _answer(comparison: Awaitable[WalletState | None]) -> WalletState | None:
+    try:
+        return await comparison
+    except HorizonUnavailable as away:
+        message = f"The network could not be asked about the wallet. {away.message}"
+        raise DomainError(ErrorCode.PROVIDER_UNAVAILABLE, message) from away

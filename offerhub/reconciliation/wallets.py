@@ -90,6 +90,15 @@ class WalletReconciler:
             booked = await snapshots.wallet_of(reader, user_id)
         return (await self._compare("", [booked]))[0] if booked else None
 
+    async def seen(self, user_id: str) -> WalletState | None:
+        """The same, without asking why they differ; nothing is credited."""
+        async with self._database.reading() as reader:
+            booked = await snapshots.wallet_of(reader, user_id)
+        if booked is None:
+            return None
+        [one] = await compare([booked], Side(self._books, self._accounts, _usdc))
+        return WalletState(one.booked, one.seen, one.agrees, one.is_settled)
+
     async def _compare(self, run_id: str, first: Sequence[Booked]) -> list[WalletState]:
         compared = await compare(first, Side(self._books, self._accounts, _usdc))
         return list(await asyncio.gather(*(self._state(run_id, one) for one in compared)))

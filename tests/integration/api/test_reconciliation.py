@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.schemas.reconciliation import BareBalanceSync, ReconciliationRunWithFindings
+from api.schemas.reconciliation import BareBalanceComparison, BareBalanceSync, ReconciliationRunWithFindings
 from offerhub.commands.deposits import book_payments
 from offerhub.commands.reconciliation import Page, begin_run, finish_run, record_page
 from offerhub.domain.reconciliation import Figures, Finding, FindingKind, Part
@@ -58,9 +58,15 @@ async def test_a_user_is_compared_and_a_missed_deposit_credited(town_api: Api, s
             user = await town.user()
         path = f"/users/{user.id}/balance/sync"
         assert (await town_api.client.post(path)).json()["status"] == "AGREES"
+        assert (await town_api.client.get(f"/users/{user.id}/balance/verify")).json()["status"] == "AGREES"
         await town.faucet(str(user.public_key), "5.00")
         assert (await town_api.client.post(path)).json()["status"] == "IN_MOTION"
         await _skip_ahead(town)
+        answer = await town_api.client.get(f"/users/{user.id}/balance/verify")
+        BareBalanceComparison.model_validate(answer.json())
+        body = answer.json()
+        assert (body["status"], body["available"], body["onChain"], body["difference"]) == ("DIFFERS", "0.00", "5.00", "5.00")
+        assert await town.recorded(user) == [], "looking credits nothing"
         answer = await town_api.client.post(path, headers={"Idempotency-Key": "k"})
         BareBalanceSync.model_validate(answer.json())
         body = answer.json()
@@ -74,13 +80,18 @@ async def test_a_user_is_compared_and_a_missed_deposit_credited(town_api: Api, s
         assert [one["kind"] for one in body["findings"]] == ["WALLET_DRIFT"]
         assert thief.public_key in body["findings"][0]["explanation"]
         assert body["available"] == "5.00"
+        body = (await town_api.client.get(f"/users/{user.id}/balance/verify")).json()
+        assert (body["status"], body["available"], body["booked"], body["difference"]) == ("DIFFERS", "5.00", "5.00", "-2.00")
 
 
 async def test_without_a_network_the_comparison_says_so(api: Api) -> None:
     user = await api.market.user()
     answer = await api.client.post(f"/users/{user.id}/balance/sync")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "PROVIDER_UNAVAILABLE")
+    answer = await api.client.get(f"/users/{user.id}/balance/verify")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "PROVIDER_UNAVAILABLE")
     assert (await api.client.post("/users/usr_none/balance/sync")).status_code == 404
+    assert (await api.client.get("/users/usr_none/balance/verify")).status_code == 404
 
 
 async def _skip_ahead(town: Town) -> None:
