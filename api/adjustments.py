@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Response
 
 from api import idempotency, present, problems
-from api.answers import Answer, iso, success
+from api.answers import API_PREFIX, Answer, success
 from api.auth import Scope
 from api.call import CurrentCall
 from api.openapi import Documented
@@ -15,6 +15,7 @@ from api.schemas.answers import One
 from offerhub.commands.adjustments import AdjustBalance, adjust_balance
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import format_amount
+from offerhub.domain.times import iso
 from offerhub.storage import ledger
 from offerhub.storage.unit_of_work import Transaction
 
@@ -49,6 +50,6 @@ async def adjust_ledger(call: CurrentCall, body: AdjustBody) -> Response:
             "createdAt": iso(transaction.now),
             "balance": present.figures(await ledger.user_balance(transaction, body.user_id)),
         }
-        return Answer(201, success(shown))
+        return Answer(201, success(shown), f"{API_PREFIX}/users/{body.user_id}/statement")
 
     return (await idempotency.run(call, work)).response()

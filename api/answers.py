@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -58,8 +57,3 @@ def page(rows: Sequence[Row], limit: int, present: Callable[[Row], Mapping[str, 
     has_more = len(rows) > limit
     next_cursor = data[-1][id_field] if has_more else None
     return Answer(200, {**success(data), "hasMore": has_more, "nextCursor": next_cursor}).response()
-
-
-def iso(moment: datetime | None) -> str | None:
-    """UTC with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else None

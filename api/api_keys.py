@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from api import idempotency, present
-from api.answers import API_PREFIX, Answer, iso, ok, page, success
+from api.answers import API_PREFIX, Answer, ok, page, success
 from api.auth import KEYS_CHANGED, MASTER_ID, Scope, Tokens
 from api.call import Call, CurrentCall
 from api.openapi import Documented
@@ -20,6 +20,7 @@ from offerhub.commands.api_keys import CreateApiKey, create_api_key, revoke_api_
 from offerhub.commands.api_tokens import CreateToken, create_token
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.scopes import EVERYTHING
+from offerhub.domain.times import iso
 from offerhub.storage import api_keys
 from offerhub.storage.unit_of_work import Transaction
 
@@ -97,7 +98,7 @@ async def make_token(call: CurrentCall, body: CreateTokenBody | None = None) -> 
     the secret it was made with. `token` is in this answer only; a replay has null there.
     """
     if call.caller.key is None:
-        details = {"currentScopes": list(call.caller.scopes)}
+        details = {"requiredScope": Scope.WRITE.value, "currentScopes": list(call.caller.scopes)}
         raise DomainError(_C.INSUFFICIENT_SCOPE, "The master key has no tokens; make one of an API key.", details)
     return await _make_token(call, call.caller.key.id, body or CreateTokenBody())
 
@@ -147,7 +148,8 @@ async def _make_token(call: Call, key_id: str, body: CreateTokenBody) -> Respons
         made = await create_token(transaction, request)
         token = made.record
         shown = {"id": token.id, "keyId": token.key_id, "scopes": token.scopes, "userId": token.user_id, "expiresAt": iso(token.expires_at)}
-        return Answer(201, success({**shown, "token": made.secret}), kept_body=success({**shown, "token": None}))
+        # Read with the token itself, it says what the token may do.
+        return Answer(201, success({**shown, "token": made.secret}), f"{API_PREFIX}/auth/me", kept_body=success({**shown, "token": None}))
 
     return (await idempotency.run(call, work)).response()
 

@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.staticfiles import StaticFiles
 
 from api import (
@@ -191,7 +192,15 @@ async def _refused_by_framework(request: Request, error: Exception) -> Response:
     refusal = problems.of_status(error.status_code, detail.get(error.status_code, str(error.detail)))
     answer = Answer(problems.status_of(refusal.code), problems.envelope(refusal, request.scope["request_id"])).response()
     answer.headers.update(error.headers or {})
+    if error.status_code == 405 and (methods := _methods_at(request)):
+        answer.headers["Allow"] = ", ".join(methods)
     return answer
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Starlette names those of the first route that has the path; there is one route for each method."""
+    routes = [route for route in request.app.routes if isinstance(route, Route) and route.matches(request.scope)[0] is Match.PARTIAL]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _add_documents(app: FastAPI) -> None:

@@ -87,14 +87,15 @@ class Caller:
         if scope not in (Scope.PUBLIC, Scope.ANY) and not grants(self.scopes, scope.value):
             raise self._refused(f"This needs a key with the scope {scope.value}.", requiredScope=scope.value)
         if self.token is not None and tokens is Tokens.NONE:
-            raise self._refused("This needs an API key; a token cannot do it.")
+            raise self._refused("This needs an API key; a token cannot do it.", requiredScope=scope.value)
         if self.bound_to is not None and tokens is not Tokens.BOUND:
-            raise self._refused("A token bound to a user shows his events, balance and wallet, and nothing else.", userId=self.bound_to)
+            message = "A token bound to a user shows his events, balance and wallet, and nothing else."
+            raise self._refused(message, requiredScope=scope.value, userId=self.bound_to)
 
     def require_user(self, user_id: str) -> None:
         """Of a token bound to a user: that this is him. The answer is the same for users that do not exist."""
         if self.bound_to is not None and user_id != self.bound_to:
-            raise self._refused("This token is bound to another user.", userId=self.bound_to)
+            raise self._refused("This token is bound to another user.", requiredScope=Scope.READ.value, userId=self.bound_to)
 
     def _refused(self, message: str, **facts: str) -> DomainError:
         return DomainError(ErrorCode.INSUFFICIENT_SCOPE, message, {**facts, "currentScopes": list(self.scopes)})

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 from fastapi import Query, Response
 
 from api import present
-from api.answers import at_top_level, iso
+from api.answers import at_top_level
 from api.auth import Scope, Tokens
 from api.call import CurrentCall
 from api.openapi import Documented
@@ -19,6 +19,7 @@ from api.schemas.balances import BalanceQuery, BareBalance
 from api.users import no_such_user
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import format_amount
+from offerhub.domain.times import iso
 from offerhub.storage import ledger, replay
 from offerhub.storage.replay import FigureSource, Replay, UserPosting
 

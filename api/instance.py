@@ -17,6 +17,7 @@ from api.schemas.fields import METADATA_CHARACTERS, METADATA_KEYS, MILESTONES
 from api.schemas.instance import Config, DetailedHealth, Health
 from offerhub.domain.fees import PROTOCOL_FEE_BPS
 from offerhub.domain.money import USDC, format_amount
+from offerhub.settings import Settings
 
 VERSION = "0.1.0"
 routes = Routes("Instance")
@@ -69,6 +70,18 @@ async def get_config(call: CurrentCall) -> Response:
                 "withdrawalsPerUserPerMinute": settings.rate_limit_withdrawals_per_minute,
             },
             "draining": await call.services.drain.is_draining(),
-            "features": ["single_release_escrow", "crypto_withdrawals", "event_stream", "idempotency"],
+            "features": _features(settings),
         }
     )
+
+
+def _features(settings: Settings) -> list[str]:
+    """What every instance can do, and what this one is configured for."""
+    configured = {
+        "multi_release_escrow": bool(settings.trustless_work_multi_wasm_hash),
+        "make_buyer_whole": settings.make_buyer_whole,
+        "dispute_default_decision": bool(settings.dispute_default_decision),
+        "ledger_adjustments": settings.ledger_adjustments_enabled,
+    }
+    always = ["single_release_escrow", "disputes", "crypto_withdrawals", "event_stream", "webhooks", "idempotency", "dry_run"]
+    return [*always, *(name for name, has_it in configured.items() if has_it)]

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Response
 
 from api import idempotency
-from api.answers import Answer, iso, ok, success
+from api.answers import Answer, ok, success
 from api.auth import Scope
 from api.call import Call, CurrentCall
 from api.openapi import Documented
@@ -17,6 +17,7 @@ from api.schemas.answers import One
 from api.schemas.fields import NoBody
 from api.schemas.maintenance import DrainBody, Maintenance
 from offerhub.commands.maintenance import end_drain, start_drain
+from offerhub.domain.times import iso
 from offerhub.storage.maintenance import Maintenance as State
 from offerhub.storage.unit_of_work import Transaction
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.answers import iso
 from offerhub.commands.order_facts import is_unfunded
 from offerhub.commands.quotes import Quote, refund_in_full, release_in_full
 from offerhub.domain.ids import dispute_workflow_id
 from offerhub.domain.money import USDC, format_amount
 from offerhub.domain.states import OrderState, WalletState
+from offerhub.domain.times import iso
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.deposits import DepositRecord
 from offerhub.storage.disputes import DisputeEntry, DisputeRecord

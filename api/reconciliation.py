@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 
 from api import idempotency, present
-from api.answers import API_PREFIX, Answer, at_top_level, iso, ok, page, success
+from api.answers import API_PREFIX, Answer, at_top_level, ok, page, success
 from api.auth import Scope
 from api.call import CurrentCall
 from api.openapi import Documented
@@ -20,6 +20,7 @@ from api.users import found
 from offerhub.commands.reconciliation import request_run
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import format_amount
+from offerhub.domain.times import iso
 from offerhub.reconciliation.wallets import WalletState
 from offerhub.storage import ledger, reconciliation, users
 from offerhub.storage.ledger import UserBalance

@@ -13,7 +13,6 @@ from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import present
-from api.answers import iso
 from api.auth import Scope, Tokens
 from api.call import CurrentCall
 from api.csv_lines import csv_line
@@ -23,6 +22,7 @@ from api.schemas.answers import One
 from api.schemas.balances import Statement, StatementQuery
 from api.users import no_such_user
 from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
+from offerhub.domain.times import iso
 from offerhub.storage import replay
 from offerhub.storage.ledger import UserBalance
 from offerhub.storage.replay import Period, UserPosting

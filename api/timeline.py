@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Response
 
-from api.answers import iso, ok
+from api.answers import ok
 from api.auth import Scope
 from api.call import CurrentCall
 from api.openapi import Documented
@@ -17,6 +17,7 @@ from api.schemas.answers import One
 from api.schemas.timeline import TimelineItem as TimelineShape
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.money import USDC, format_amount
+from offerhub.domain.times import iso
 from offerhub.storage import timeline
 from offerhub.storage.timeline import TimelineItem
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
+from offerhub.domain.times import iso
 from offerhub.storage import api_keys
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.unit_of_work import Transaction, new_id
@@ -57,7 +58,7 @@ async def create_api_key(transaction: Transaction, request: CreateApiKey) -> Sho
     )
     await api_keys.insert(transaction, record)
     transaction.emit(Event("api_key.created", record.id, {"keyId": record.id, "name": request.name}))
-    limits = {"scopes": record.scopes, "allowedIps": record.allowed_ips, "expiresAt": _iso(record.expires_at)}
+    limits = {"scopes": record.scopes, "allowedIps": record.allowed_ips, "expiresAt": iso(record.expires_at)}
     transaction.audit("api_key.created", ("api_key", record.id), None, {"name": request.name, **limits})
     return ShownKey(record, _whole(record.id, secret, live=request.live))
 
@@ -72,10 +73,10 @@ async def rotate_api_key(transaction: Transaction, key_id: str, overlap: timedel
     secret = new_secret()
     until = transaction.now + overlap
     await api_keys.rotate(transaction, key_id, hash_secret(secret), until)
-    facts = {"keyId": key_id, "name": record.name, "previousValidUntil": _iso(until)}
+    facts = {"keyId": key_id, "name": record.name, "previousValidUntil": iso(until)}
     transaction.emit(Event("api_key.rotated", key_id, facts))
-    before = {"previousValidUntil": _iso(record.previous_valid_until)}
-    transaction.audit("api_key.rotated", ("api_key", key_id), before, {"previousValidUntil": _iso(until)})
+    before = {"previousValidUntil": iso(record.previous_valid_until)}
+    transaction.audit("api_key.rotated", ("api_key", key_id), before, {"previousValidUntil": iso(until)})
     rotated = await api_keys.get(transaction, key_id)
     assert rotated is not None, "locked above"
     return ShownKey(rotated, _whole(key_id, secret, live=live))
@@ -86,7 +87,7 @@ async def revoke_api_key(transaction: Transaction, key_id: str) -> ApiKeyRecord:
     record = found(await api_keys.lock(transaction, key_id), key_id)
     if await api_keys.revoke(transaction, key_id):
         transaction.emit(Event("api_key.revoked", key_id, {"keyId": key_id, "name": record.name}))
-        transaction.audit("api_key.revoked", ("api_key", key_id), {"revokedAt": None}, {"revokedAt": transaction.now.isoformat()})
+        transaction.audit("api_key.revoked", ("api_key", key_id), {"revokedAt": None}, {"revokedAt": iso(transaction.now)})
     return record
 
 
@@ -107,7 +108,3 @@ def refuse_ended(record: ApiKeyRecord, now: datetime) -> None:
 
 def _whole(key_id: str, secret: str, *, live: bool) -> str:
     return f"ohk_{'live' if live else 'test'}_{key_id.removeprefix('key_')}_{secret}"
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -10,6 +10,7 @@ from offerhub.commands.api_keys import found, hash_secret, new_secret, refuse_en
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
 from offerhub.domain.scopes import READ, grants
+from offerhub.domain.times import iso
 from offerhub.storage import api_keys, api_tokens, users
 from offerhub.storage.api_keys import ApiKeyRecord
 from offerhub.storage.api_tokens import TokenRecord
@@ -58,7 +59,7 @@ async def create_token(transaction: Transaction, request: CreateToken) -> ShownT
         expires_at=min([transaction.now + request.ttl, *ends]),
     )
     await api_tokens.insert(transaction, token)
-    facts = {"tokenId": token.id, "userId": token.user_id, "expiresAt": token.expires_at.isoformat()}
+    facts = {"tokenId": token.id, "userId": token.user_id, "expiresAt": iso(token.expires_at)}
     transaction.emit(Event("api_key.token_created", key.id, {"keyId": key.id, "name": key.name, **facts}))
     transaction.audit("api_key.token_created", ("api_key", key.id), None, {**facts, "scopes": token.scopes})
     return ShownToken(token, f"ohk_tok_{token.id.removeprefix('tok_')}_{secret}")

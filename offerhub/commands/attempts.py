@@ -11,6 +11,7 @@ from offerhub.domain.events import Event
 from offerhub.domain.messages import Movement
 from offerhub.domain.plans import Action
 from offerhub.domain.states import AttemptState, MilestoneState
+from offerhub.domain.times import iso
 from offerhub.storage import attempts, operations, orders
 from offerhub.storage.attempts import AttemptRecord, Settlement
 from offerhub.storage.clock import engine_now
@@ -133,7 +134,7 @@ def _emit(transaction: Transaction, event_type: str, attempt: AttemptRecord) -> 
         "outerHash": attempt.outer_hash,
         "sourceAccount": attempt.source,
         "sequence": str(attempt.sequence),
-        "expiresAt": datetime.fromtimestamp(attempt.max_time, UTC).isoformat(),
+        "expiresAt": iso(datetime.fromtimestamp(attempt.max_time, UTC)),
         "reason": attempt.reason,
     }
     transaction.emit(Event(event_type, attempt.id, payload))

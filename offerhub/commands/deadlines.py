@@ -25,6 +25,7 @@ from offerhub.commands.reserve import give_back
 from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain.messages import DisputeView, OrderView
 from offerhub.domain.states import DisputeState, FinalStatus, OrderState
+from offerhub.domain.times import iso
 from offerhub.storage import clock, disputes
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
@@ -81,7 +82,7 @@ async def _expire(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     else:
         await give_back(transaction, order)
         closed = await close_order(transaction, order, FinalStatus.EXPIRED, "the reservation expired")
-    emit_order(transaction, "order.expired", closed, reservationExpiresAt=expired_at.isoformat() if expired_at else None)
+    emit_order(transaction, "order.expired", closed, reservationExpiresAt=iso(expired_at))
     return closed
 
 

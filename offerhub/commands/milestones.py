@@ -20,6 +20,7 @@ from offerhub.commands.order_facts import (
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.plans import OperationKind, Subject
 from offerhub.domain.states import MilestoneState, OrderState, invalid_state, require_order_state
+from offerhub.domain.times import iso
 from offerhub.storage import clock, operations, orders
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
@@ -58,10 +59,10 @@ async def book_completion(transaction: Transaction, order: OrderRecord, operatio
     due = _auto_release_due(order)
     scheduled = await _schedule(transaction, order, due) if due is not None and order.auto_release_at is None else order
     when = scheduled.auto_release_at
-    emit_order(transaction, "order.milestone_completed", scheduled, **proof, autoReleaseAt=_iso(when))
+    emit_order(transaction, "order.milestone_completed", scheduled, **proof, autoReleaseAt=iso(when))
     emit_escrow(transaction, "escrow.milestone_completed", scheduled, **proof)
     if when is not None and when != order.auto_release_at:
-        emit_order(transaction, "order.release_scheduled", scheduled, autoReleaseAt=_iso(when))
+        emit_order(transaction, "order.release_scheduled", scheduled, autoReleaseAt=iso(when))
     await operations.finish(transaction, operation.id)
     return scheduled
 
@@ -78,9 +79,9 @@ async def extend_release(transaction: Transaction, order_id: str, by: timedelta,
         limit = MAX_EXTENSION.days
         raise DomainError(ErrorCode.LIMIT_EXCEEDED, f"A release is put off by at most {limit} days.", {"limitDays": str(limit)})
     moved = await _schedule(transaction, order, extended)
-    before, after = {"autoReleaseAt": _iso(order.auto_release_at)}, {"autoReleaseAt": _iso(extended), "requestedBy": requested_by}
+    before, after = {"autoReleaseAt": iso(order.auto_release_at)}, {"autoReleaseAt": iso(extended), "requestedBy": requested_by}
     transaction.audit("order.release_scheduled", ("order", order.id), before, after)
-    emit_order(transaction, "order.release_scheduled", moved, autoReleaseAt=_iso(extended), requestedBy=requested_by)
+    emit_order(transaction, "order.release_scheduled", moved, autoReleaseAt=iso(extended), requestedBy=requested_by)
     tell_order_workflow(transaction, order.id)
     return moved
 
@@ -122,9 +123,9 @@ async def reschedule_after_refusal(transaction: Transaction, order: OrderRecord,
     if order.auto_release_at == max(scheduled, earliest):
         return order
     moved = await _schedule(transaction, order, max(scheduled, earliest))
-    before, after = {"autoReleaseAt": _iso(order.auto_release_at)}, {"autoReleaseAt": _iso(moved.auto_release_at)}
+    before, after = {"autoReleaseAt": iso(order.auto_release_at)}, {"autoReleaseAt": iso(moved.auto_release_at)}
     transaction.audit("order.release_scheduled", ("order", order.id), before, after)
-    emit_order(transaction, "order.release_scheduled", moved, autoReleaseAt=_iso(moved.auto_release_at))
+    emit_order(transaction, "order.release_scheduled", moved, autoReleaseAt=iso(moved.auto_release_at))
     return moved
 
 
@@ -155,7 +156,3 @@ def _auto_release_due(order: OrderRecord) -> datetime | None:
 async def _schedule(transaction: Transaction, order: OrderRecord, when: datetime | None) -> OrderRecord:
     await orders.set_deadlines(transaction, order.id, order.reservation_expires_at, when)
     return replace(order, auto_release_at=when)
-
-
-def _iso(when: datetime | None) -> str | None:
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z") if when is not None else None

@@ -10,6 +10,7 @@ from offerhub.domain import ids
 from offerhub.domain.errors import DomainError, ErrorCode
 from offerhub.domain.events import Event
 from offerhub.domain.messages import WebhookInput
+from offerhub.domain.times import iso
 from offerhub.domain.webhooks import GONE, MOST_ENDPOINTS, Attempt, RetrySchedule
 from offerhub.storage import events, webhooks
 from offerhub.storage.events import EventRecord
@@ -200,9 +201,8 @@ def _tell(transaction: Transaction, endpoint_id: str) -> None:
 def _audited(endpoint: EndpointRecord | None) -> dict[str, object] | None:
     if endpoint is None:
         return None
-    until = endpoint.previous_secret_until
     shown = {"url": endpoint.url, "description": endpoint.description, "eventTypes": endpoint.event_types, "enabled": endpoint.enabled}
-    return {**shown, "failures": endpoint.failures, "previousSecretValidUntil": until.isoformat() if until else None}
+    return {**shown, "failures": endpoint.failures, "previousSecretValidUntil": iso(endpoint.previous_secret_until)}
 
 
 def _wish_of(endpoint: EndpointRecord) -> Wish:

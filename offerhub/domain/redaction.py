@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 
 REDACTED = "[redacted]"
-_SECRET_NAME = re.compile(r"authorization|api[_-]?key|master[_-]?key|encryption[_-]?key|secret|seed|password|token|cookie", re.IGNORECASE)
+# What ends in "id" names a key or a token and opens nothing.
+_SECRET_NAME = re.compile(
+    r"authorization|(?:api[_-]?key|token)(?!_?id$)|master[_-]?key|encryption[_-]?key|secret|seed|password|cookie", re.IGNORECASE
+)
 _SECRET_VALUE = re.compile(
     r"ohk_(?:live|test|tok)_\w+"  # our API keys and tokens
     r"|\bwhsec_[\w+/=-]+"  # a webhook's signing secret

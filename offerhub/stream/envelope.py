@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 
+from offerhub.domain.times import iso
 from offerhub.storage.events import EventFilter, EventRecord
 
 
@@ -14,7 +15,7 @@ def envelope(record: EventRecord) -> dict[str, Any]:
     return {
         "eventId": record.id,
         "eventType": record.type,
-        "occurredAt": record.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "occurredAt": iso(record.occurred_at),
         "position": record.position,
         "aggregateId": record.aggregate_id,
         "aggregateType": record.aggregate_type,

@@ -47,6 +47,7 @@ async def test_a_credit_and_a_debit_are_two_sided_told_and_kept(adjustable: Api)
     One[Adjustment].model_validate_json(credit.content, by_name=False, by_alias=True)
     assert (credit.status_code, credit.json()["data"]["balance"]["available"]) == (201, "17.50")
     assert (await asked(api, wish(user.id, transactionHash=HASH))).json() == credit.json(), "once per key"
+    assert credit.headers["location"] == f"/api/v1/users/{user.id}/statement"
     assert await api.market.account(WORLD_STELLAR) == outside - 75_000_000
     debit = await asked(api, wish(user.id, direction="DEBIT", amount="17.50"), "k-2")
     assert (debit.status_code, debit.json()["data"]["balance"]["available"]) == (201, "0.00")

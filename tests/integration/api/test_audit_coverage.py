@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -324,4 +325,5 @@ async def test_each_of_them_leaves_an_entry_without_secrets(scene: Scene) -> Non
         shown = [value for name, value in answer.json()["data"].items() if name in {"apiKey", "token", "secret"} and value]
         written = "".join(str(entry.document()) for entry in found)
         assert not [secret for secret in [*shown, "ada@example.com"] if str(secret) in written], route
+        assert not re.findall(r"\d\dT\d\d:\d\d:\d\d(?!\.\d{3}Z)", written), (route, "times are told as in answers")
     assert silent == []

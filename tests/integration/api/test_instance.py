@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import httpx
 import pytest
 
 from api.app import create_services
@@ -74,6 +75,23 @@ async def test_the_limits_it_says_are_the_limits_it_has(postgres_url: str, redis
         )
         assert WINDOW_S == 60, "what is said to be per minute"
         assert (await api.client.get("/me")).headers["x-ratelimit-limit"] == "7"
+
+
+async def test_features_are_those_it_is_configured_for(postgres_url: str, redis_url: str) -> None:
+    configured = {
+        "trustless_work_multi_wasm_hash": "00",
+        "make_buyer_whole": True,
+        "dispute_default_decision": "FULL_REFUND",
+        "ledger_adjustments_enabled": True,
+    }
+    features = []
+    for more in ({}, configured):
+        services = create_services(settings(postgres_url, redis_url, **more))
+        async with serving(services) as url, httpx.AsyncClient(trust_env=False) as client:
+            features.append(set(Config.model_validate((await client.get(f"{url}/config")).json()["data"]).features))
+    added = {"multi_release_escrow", "make_buyer_whole", "dispute_default_decision", "ledger_adjustments"}
+    assert features[1] - features[0] == added
+    assert {"disputes", "webhooks"} <= features[0]
 
 
 def test_the_defaults_are_those_of_the_contract() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -98,10 +99,10 @@ async def test_a_known_key_costs_no_query(api: Api) -> None:
         return read()
 
     api.services.database.reading = counted  # type: ignore[method-assign]
+    began = time.monotonic()
     for _ in range(20):
         assert await status(api, key) == 200
-    # A look a second, and twenty requests take less than two.
-    assert looked <= 2
+    assert looked <= 1 + (time.monotonic() - began), "a look a second"
 
 
 async def test_memory_is_bounded_and_wrong_keys_take_none_of_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

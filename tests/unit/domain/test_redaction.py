@@ -34,6 +34,8 @@ def test_names_and_depths() -> None:
         "scopes": ["read"],
         "raw": REDACTED,
     }
+    names = ("tokenId", "token_id", "apiKeyId", "secretId", "tokenIdea", "token", "userToken")
+    assert [redact(name, "x") for name in names] == ["x", "x", "x", REDACTED, REDACTED, REDACTED, REDACTED]
     deep: object = "ada@example.com"
     for _ in range(8):
         deep = {"in": deep}
