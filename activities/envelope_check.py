@@ -79,7 +79,7 @@ class EnvelopeCheck:
 
     async def _verify(self, wanted: EscrowStep, envelope_xdr: str, *, fresh: bool) -> VerifiedEnvelope:
         now_unix = await self.clock.now_unix(fresh=fresh)
-        bounds = EnvelopeBounds(sequence=None, now_unix=now_unix, max_fee_stroops=self._max_fee_stroops)
+        bounds = EnvelopeBounds(now_unix=now_unix, max_fee_stroops=self._max_fee_stroops)
         try:
             return verify_envelope(self._network, wanted.intent, envelope_xdr, bounds)
         except IntentMismatchError as mismatch:

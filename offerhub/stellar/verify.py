@@ -24,9 +24,8 @@ from offerhub.stellar.resources import check_resources, require_range
 
 @dataclass(frozen=True)
 class EnvelopeBounds:
-    """``now_unix`` is ledger time. ``sequence`` None accepts any: the caller compares it with the account before it signs."""
+    """``now_unix`` is ledger time."""
 
-    sequence: int | None
     now_unix: int
     max_fee_stroops: int
     max_window_s: int = 300
@@ -47,11 +46,15 @@ class VerifiedEnvelope:
 
 
 def verify_envelope(network: StellarNetwork, intent: EscrowIntent, envelope_xdr: str, bounds: EnvelopeBounds) -> VerifiedEnvelope:
-    """Raise ``IntentMismatchError`` at the first difference. Time and sequence are judged by ``bounds`` alone."""
+    """Raise ``IntentMismatchError`` at the first difference. Time is judged by ``bounds`` alone.
+
+    Any sequence number passes: whether it is the account's next one, the caller has to ask the network before it signs.
+    """
     raw, transaction = _parse(envelope_xdr)
     _require("source", intent.source, _account(transaction.source_account))
     max_time = _check_time(transaction.cond, bounds)
-    sequence = _check_sequence(transaction, bounds)
+    sequence = transaction.seq_num.sequence_number.int64
+    require_range("sequence", sequence, 1, 2**63 - 1)
     _require("memo", xdr.MemoType.MEMO_NONE.name, transaction.memo.type.name)
     operation, invoke, found = _only_call(transaction)
     if operation.source_account is not None:
@@ -93,14 +96,6 @@ def _check_time(preconditions: xdr.Preconditions, bounds: EnvelopeBounds) -> int
     require_range("min_time", min_time, 0, bounds.now_unix)
     require_range("max_time", max_time, bounds.now_unix + bounds.min_remaining_s, bounds.now_unix + bounds.max_window_s)
     return max_time
-
-
-def _check_sequence(transaction: xdr.Transaction, bounds: EnvelopeBounds) -> int:
-    sequence = transaction.seq_num.sequence_number.int64
-    if bounds.sequence is not None:
-        _require("sequence", bounds.sequence, sequence)
-    require_range("sequence", sequence, 1, 2**63 - 1)
-    return sequence
 
 
 def _only_call(transaction: xdr.Transaction) -> tuple[xdr.Operation, xdr.InvokeHostFunctionOp, xdr.InvokeContractArgs]:

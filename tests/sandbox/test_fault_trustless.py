@@ -62,10 +62,11 @@ class Calls:
         """Raises IntentMismatchError."""
         network, known = self.parties.network, self.parties.network.trustless
         names = StellarNetwork(network.passphrase, str(network.usdc.issuer), known["factory"], known["wasmHash"], known["feeAddress"])
-        # A sequence of our own choosing, as the server has it: one past the account's.
+        verified = verify_envelope(names, intent, unsigned_xdr, EnvelopeBounds(network.control("clock")["nowUnix"], 20_000_000))
+        # As the server compares it: one past the account's.
         sequence = int(network.get(f"/accounts/{intent.source}")["sequence"]) + 1
-        bounds = EnvelopeBounds(sequence, network.control("clock")["nowUnix"], 20_000_000)
-        verify_envelope(names, intent, unsigned_xdr, bounds)
+        if verified.sequence != sequence:
+            raise IntentMismatchError("sequence", sequence, verified.sequence)
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ MULTI: tuple[EscrowIntent, ...] = (
     WITHDRAW,
 )
 INTENTS = SINGLE + MULTI
-BOUNDS = EnvelopeBounds(sequence=SEQUENCE, now_unix=NOW, max_fee_stroops=MAX_FEE_STROOPS)
+BOUNDS = EnvelopeBounds(now_unix=NOW, max_fee_stroops=MAX_FEE_STROOPS)
 
 
 @dataclass(frozen=True)

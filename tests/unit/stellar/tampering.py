@@ -236,7 +236,7 @@ ENVELOPE_ATTACKS = (
     Attack("muxed source", "source", APPROVE, set_on(tx, "source_account", muxed(APPROVE.source))),
     Attack("other operation source", "operation.source", APPROVE, set_on(operation, "source_account", plain(STRANGER))),
     Attack("muxed operation source", "operation.source", APPROVE, set_on(operation, "source_account", muxed(APPROVE.source))),
-    Attack("sequence", "sequence", APPROVE, set_on(tx, "seq_num", xdr.SequenceNumber(xdr.Int64(5)))),
+    Attack("no sequence", "sequence", APPROVE, set_on(tx, "seq_num", xdr.SequenceNumber(xdr.Int64(0)))),
     Attack("memo", "memo", APPROVE, set_on(tx, "memo", xdr.Memo(xdr.MemoType.MEMO_TEXT, text=b"x"))),
     Attack("no time bounds", "preconditions", APPROVE, set_on(tx, "cond", xdr.Preconditions(xdr.PreconditionType.PRECOND_NONE))),
     Attack("no end", "max_time", APPROVE, time_bounds(0, 0)),

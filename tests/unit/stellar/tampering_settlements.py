@@ -82,7 +82,7 @@ def around(intent: EscrowIntent) -> tuple[Attack, ...]:
         ("other source", "source", set_on(tx, "source_account", plain(STRANGER))),
         ("muxed source", "source", set_on(tx, "source_account", muxed(intent.source))),
         ("other operation source", "operation.source", set_on(operation_of, "source_account", plain(STRANGER))),
-        ("sequence", "sequence", set_on(tx, "seq_num", xdr.SequenceNumber(xdr.Int64(5)))),
+        ("no sequence", "sequence", set_on(tx, "seq_num", xdr.SequenceNumber(xdr.Int64(0)))),
         ("memo", "memo", set_on(tx, "memo", xdr.Memo(xdr.MemoType.MEMO_ID, id=xdr.Uint64(1)))),
         ("no time bounds", "preconditions", set_on(tx, "cond", xdr.Preconditions(xdr.PreconditionType.PRECOND_NONE))),
         ("far end", "max_time", time_bounds(0, NOW + 301)),

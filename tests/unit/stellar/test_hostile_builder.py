@@ -1,4 +1,7 @@
-"""Every hostile change the sandbox can make to an envelope, on every call there is: the verifier refuses whatever it suits."""
+"""Every hostile change the sandbox can make to an envelope, on every call there is: the verifier refuses whatever it suits.
+
+Only a changed sequence number is for the caller to compare (``tests/unit/activities/test_envelope_sequence.py``).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from offerhub.domain.errors import IntentMismatchError
 from offerhub.domain.intents import EscrowIntent
 from sandbox.faults.drafts import Draft, NotApplicable
 from sandbox.faults.hostile import MUTATIONS, MutationName
-from tests.unit.stellar.offered import INTENTS, MULTI_RESOLVE, RESOLVE, WITHDRAW, named, offer, verify
+from tests.unit.stellar.offered import INTENTS, MULTI_RESOLVE, RESOLVE, SEQUENCE, WITHDRAW, named, offer, verify
 
 OF_SHARES: tuple[MutationName, ...] = (
     "other_amount",
@@ -47,6 +50,9 @@ def test_what_a_hostile_builder_makes_of_a_call_is_refused(intent: EscrowIntent,
     offered = hostile(intent, mutation)
     assert offered is not None
     assert offered != offer(intent).envelope_xdr
+    if mutation == "other_sequence":
+        assert verify(intent, offered).sequence != SEQUENCE, "told as it stands, for the caller to refuse"
+        return
     with pytest.raises(IntentMismatchError):
         verify(intent, offered)
 

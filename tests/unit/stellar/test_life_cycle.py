@@ -95,8 +95,9 @@ class Bench:
 
     async def verified(self, intent: EscrowIntent) -> VerifiedEnvelope:
         envelope_xdr = await self.trustless.build(intent, Priority.RELEASE)
-        bounds = EnvelopeBounds(await self.sequence(intent.source) + 1, await self.now(), MAX_FEE_STROOPS)
-        return verify_envelope(self.network, intent, envelope_xdr, bounds)
+        verified = verify_envelope(self.network, intent, envelope_xdr, EnvelopeBounds(await self.now(), MAX_FEE_STROOPS))
+        assert verified.sequence == await self.sequence(intent.source) + 1
+        return verified
 
     async def outcome(self, envelope: VerifiedEnvelope | UnsignedEnvelope, source: str) -> Applied | Refused | Dead | Pending:
         seen = await self.horizon.observe(envelope.inner_hash, source, envelope.sequence)
@@ -260,7 +261,7 @@ async def carried_out(bench: Bench, intent: EscrowIntent, wallet: Wallet, payer:
             bench.network,
             ApproveMilestone(intent.source, envelope.contract_id, 7),
             envelope.envelope_xdr,
-            EnvelopeBounds(None, await bench.now(), 1),
+            EnvelopeBounds(await bench.now(), 1),
         )
     bumped = bench.bump(bench.sign(envelope.envelope_xdr, envelope.inner_hash, wallet), payer)
     first, again = await bench.horizon.submit(bumped), await bench.horizon.submit(bumped)

@@ -173,13 +173,6 @@ def test_accounts_and_usdc_trustlines_may_be_read() -> None:
     assert verify(APPROVE, tampered(APPROVE, reads(trustline_key(NETWORK, STRANGER)))).contract_id == ESCROW
 
 
-def test_any_sequence_passes_where_none_is_expected_but_zero() -> None:
-    assert verify(APPROVE, offer(APPROVE).envelope_xdr, replace(BOUNDS, sequence=None)).sequence == SEQUENCE
-    zero = tampered(APPROVE, lambda envelope: setattr(envelope.v1.tx, "seq_num", xdr.SequenceNumber(xdr.Int64(0))))  # type: ignore[union-attr]
-    with pytest.raises(IntentMismatchError):
-        verify(APPROVE, zero, replace(BOUNDS, sequence=None))
-
-
 def test_bounds_decide_about_time_and_fee() -> None:
     envelope_xdr = offer(APPROVE).envelope_xdr
     for bounds, field in (
