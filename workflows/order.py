@@ -10,7 +10,6 @@ from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
 
-from offerhub.domain import ids
 from offerhub.domain.messages import OperationPlan, OperationResult, OrderInput, OrderMessage, OrderView, StepOutcome
 from offerhub.domain.plans import OperationKind
 from workflows import attributes, calls
@@ -135,7 +134,7 @@ class OrderWorkflow:
         return self._see(result.order, plan)
 
     async def _in_child(self, plan: OperationPlan) -> OperationResult:
-        child_id = plan.workflow_id or _first_workflow_id(plan)
+        child_id = plan.workflow_id
         while plan.steps:
             try:
                 return await workflow.execute_child_workflow(
@@ -197,10 +196,3 @@ def _of_child(plan: OperationPlan) -> TypedSearchAttributes:
             SearchAttributePair(attributes.OPERATION_KIND, plan.kind),
         ]
     )
-
-
-def _first_workflow_id(plan: OperationPlan) -> str:
-    """Plans in the oldest histories do not name their workflow."""
-    if plan.kind == OperationKind.RELEASE:
-        return ids.release_workflow_id(plan.order.order_id)
-    return ids.escrow_workflow_id(plan.order.escrow_id)
