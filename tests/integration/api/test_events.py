@@ -13,6 +13,9 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from api.__main__ import _GRACE_S
+from api.auth import _FRESH_S
+from api.events import KEY_LOOK_S
 from offerhub.commands.api_keys import revoke_api_key
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.domain.context import Context
@@ -52,7 +55,7 @@ async def stream(api: Api, params: dict[str, str] | None = None, last_id: str | 
         yield messages()
 
 
-async def take(messages: AsyncIterator[Message], count: int, limit_s: float = 10) -> list[Message]:
+async def take(messages: AsyncIterator[Message], count: int, limit_s: float = 60) -> list[Message]:
     found: list[Message] = []
     async with asyncio.timeout(limit_s):
         async for message in messages:
@@ -91,7 +94,8 @@ async def test_an_order_is_told_as_it_happens(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("relay")
-async def test_commit_to_reader_takes_milliseconds(api: Api) -> None:
+async def test_commit_to_reader_waits_for_no_poll(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offerhub.stream.relay._IDLE_POLL_S", 2.0)
     waits = []
     async with stream(api, {"types": "user.created"}) as messages:
         for number in range(20):
@@ -99,7 +103,7 @@ async def test_commit_to_reader_takes_milliseconds(api: Api) -> None:
             committed = time.monotonic()
             await take(messages, 1)
             waits.append(time.monotonic() - committed)
-    assert sorted(waits)[10] < 0.05, waits
+    assert sorted(waits)[10] < 1, waits
 
 
 @pytest.mark.usefixtures("relay")
@@ -256,14 +260,14 @@ async def test_the_hub_fills_a_hole_that_redis_has(postgres_url: str, redis_url:
     database, redis = Database(postgres_url), Redis.from_url(redis_url)
     hub = Hub(database, redis)
     hub.start()
-    await asyncio.wait_for(hub.ready.wait(), 5)
+    await asyncio.wait_for(hub.ready.wait(), 60)
     with hub.subscribe(events.EventFilter()) as subscription:
         await emit(database, 3, "lost")
         async with database.transaction(Context("system", "relay")) as transaction:
             await events.number_committed(transaction, 100)  # numbered, and then the relay died before it told Redis
         await emit(database, 2, "told")
         await Relay(database, redis, Nudges(redis)).relay_once()
-        found = [await asyncio.wait_for(subscription.queue.get(), 5) for _ in range(5)]
+        found = [await asyncio.wait_for(subscription.queue.get(), 60) for _ in range(5)]
     assert [record.position for record in found if record] == [1, 2, 3, 4, 5]
     await hub.stop()
     await redis.aclose()
@@ -281,13 +285,13 @@ async def test_what_redis_kept_of_another_database_is_not_told(
         await Relay(other, redis, Nudges(redis)).relay_once()
         hub = Hub(database, redis)
         hub.start()
-        await asyncio.wait_for(hub.ready.wait(), 5)
+        await asyncio.wait_for(hub.ready.wait(), 60)
         with hub.subscribe(events.EventFilter()) as subscription:
             await emit(other, 5, "elsewhere")
             await Relay(other, redis, Nudges(redis)).relay_once()
             await emit(database, 2, "mine")
             await Relay(database, redis, Nudges(redis)).relay_once()
-            found = [await asyncio.wait_for(subscription.queue.get(), 5) for _ in range(2)]
+            found = [await asyncio.wait_for(subscription.queue.get(), 60) for _ in range(2)]
         assert [record.aggregate_id for record in found if record] == ["usr_mine0", "usr_mine1"]
         await hub.stop()
         await other.close()
@@ -314,33 +318,33 @@ async def test_a_slow_reader_is_cut_off_and_told_so(postgres_url: str, redis_url
 
 async def test_a_stream_ends_with_its_key_and_beats_until_then(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.events.HEARTBEAT_S", 0.2)
-    monkeypatch.setattr("api.events.KEY_LOOK_S", 60.0)
+    monkeypatch.setattr("api.events.KEY_LOOK_S", 3600.0)
     key = await api.key("read")
     async with api.acting(key) as client, client.stream("GET", "/events") as answer, api.acting(MASTER) as master:
         lines = answer.aiter_lines()
         assert [await anext(lines) for _ in range(3)] == [": still here", "", ": still here"]
         await master.delete(f"/auth/api-keys/key_{key.split('_')[2]}")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async for _ in lines:
                 pass
 
 
-async def test_a_stream_ends_within_two_seconds_when_another_process_revokes_its_key(api: Api) -> None:
+async def test_a_stream_ends_when_another_process_revokes_its_key(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own looks, each of which may be shown a row read just before; not by the heartbeat."""
+    monkeypatch.setattr("api.events.HEARTBEAT_S", 3600.0)
+    assert KEY_LOOK_S + _FRESH_S <= 2
     key = await api.key("read")
     async with api.acting(key) as client, client.stream("GET", "/events") as answer:
         lines = answer.aiter_lines()
         assert await anext(lines) == ": still here"
         async with api.services.database.transaction(Context("system", "elsewhere")) as transaction:
             await revoke_api_key(transaction, f"key_{key.split('_')[2]}")
-        revoked = time.monotonic()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async for _ in lines:
                 pass
-    assert time.monotonic() - revoked < 2.5
 
 
 async def test_a_stopping_server_ends_its_streams_and_waits(postgres_url: str, redis_url: str) -> None:
-    began = time.monotonic()
     async with opened(postgres_url, redis_url) as api:
         buyer, seller = await api.market.user(100 * UNIT), await api.market.user()
         order = await created(await api.client.post("/orders", json=wish(buyer.id, seller.id)))
@@ -348,22 +352,30 @@ async def test_a_stopping_server_ends_its_streams_and_waits(postgres_url: str, r
 
         async def listen() -> int:
             async with api.acting(MASTER) as client, client.stream("GET", "/events") as answer:
-                return len([line async for line in answer.aiter_lines()])
+                lines = answer.aiter_lines()
+                first = await anext(lines)
+                is_open.set()
+                return len([first] + [line async for line in lines])
 
         async def wait() -> int:
             async with api.acting(MASTER) as client:
                 return (await client.post(f"/orders/{order['id']}/escrow")).status_code
 
+        is_open = asyncio.Event()
         listening, waiting = asyncio.create_task(listen()), asyncio.create_task(wait())
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(60):
+            await is_open.wait()
+            while not api.services.hub._waiting:  # noqa: ASYNC110 - what is waited for sets no event
+                await asyncio.sleep(0.01)
+        stopped = time.monotonic()
     assert await waiting == 202
     assert await listening >= 1
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - stopped < _GRACE_S, "nobody had to be waited for until then"
 
 
 async def _numbered(database: Database) -> None:
     """Until the relay has numbered everything committed so far."""
-    for _ in range(200):
+    for _ in range(3_000):
         async with database.engine.connect() as connection:
             left = await connection.exec_driver_sql("SELECT count(*) FROM events WHERE position IS NULL")
             if left.scalar_one() == 0:

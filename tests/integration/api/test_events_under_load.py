@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 TYPES = {"types": "user.created"}
 READERS, WRITERS, TURNS, A_TURN = 8, 6, 100, 5
-LOAD_LIMIT_S = 60.0
+LOAD_LIMIT_S = 240.0
 
 
 async def test_readers_that_come_and_go_see_every_position_once_and_in_order(postgres_url: str, redis_url: str) -> None:
@@ -105,7 +105,7 @@ async def test_redis_dies_and_returns_while_a_reader_listens(postgres_url: str, 
         assert found == [
             f"usr_{moment}{turn}n{number}" for moment in ("alive", "dead", "back") for turn in range(20) for number in range(5)
         ]
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while await _median_wait(api, messages) > 0.1:
                 pass
     redis.process.kill()
@@ -129,14 +129,14 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_misses_nothing(postgre
         assert b": still here" in await reader.readuntil(b": still here")
         for turn in range(count // 100):
             await _emit_large(api.services.database, turn, size)
-        body = await asyncio.wait_for(reader.read(), 30)
+        body = await asyncio.wait_for(reader.read(), 120)
         writer.close()
         frames = [frame for frame in _unchunked(body).split(b"\n\n") if frame.startswith((b"id: ", b"event: "))]
         assert frames[-1].startswith(b"event: overrun\n")
         seen = [frame.partition(b"\n")[0].removeprefix(b"id: ").decode() for frame in frames[:-1]]
         assert 1_000 <= len(seen) < count
         async with stream(api, TYPES, last_id=seen[-1]) as messages:
-            seen += [event_id for event_id, _, _ in await take(messages, count - len(seen), 30)]
+            seen += [event_id for event_id, _, _ in await take(messages, count - len(seen), 120)]
         assert seen == [record.id for record in await everything(api.services.database) if record.type == "user.created"]
 
 

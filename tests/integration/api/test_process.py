@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from api.__main__ import _GRACE_S
 from devstack import ports
 from tests.integration.api.conftest import MASTER, settings
 
@@ -32,7 +33,7 @@ def test_it_serves_logs_json_and_ends_quickly_on_sigterm_with_a_stream_open(post
     try:
         url = f"http://127.0.0.1:{port}/api/v1"
         with httpx.Client(trust_env=False, headers={"Authorization": f"Bearer {MASTER}"}) as client:
-            for _ in range(200):
+            for _ in range(2_000):
                 try:
                     client.get(f"{url}/health")
                     break
@@ -45,8 +46,8 @@ def test_it_serves_logs_json_and_ends_quickly_on_sigterm_with_a_stream_open(post
                 process.send_signal(signal.SIGTERM)
                 began = time.monotonic()
                 assert list(lines) == [""], "the stream ends instead of breaking"
-        output, _ = process.communicate(timeout=10)
-        assert time.monotonic() - began < 5
+        output, _ = process.communicate(timeout=60)
+        assert time.monotonic() - began < _GRACE_S, "nobody had to be waited for until then"
     finally:
         process.kill()
         process.wait()

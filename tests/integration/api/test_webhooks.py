@@ -157,7 +157,7 @@ def test_only_the_sandbox_allows_private_targets_by_itself(api: Api) -> None:
 
 async def something_happened(api: Api) -> None:
     await api.market.user()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not data_of(await api.client.get("/events?types=user.created", headers={"Accept": "application/json"})):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -212,7 +212,7 @@ async def test_other_spellings_mean_the_same(api: Api, user: UserRecord, outside
 
 
 async def _accepted(api: Api, after: str = "") -> dict[str, Any]:
-    for _ in range(200):
+    for _ in range(3_000):
         found: list[dict[str, Any]] = (await api.client.get("/withdrawals")).json()["data"]
         if found and found[0]["id"] > after:
             return found[0]
