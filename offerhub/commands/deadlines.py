@@ -26,7 +26,7 @@ from offerhub.commands.resolution import ResolveDispute, resolve_dispute
 from offerhub.domain.messages import DisputeView, OrderView
 from offerhub.domain.states import DisputeState, FinalStatus, OrderState
 from offerhub.domain.times import iso
-from offerhub.storage import clock, disputes
+from offerhub.storage import clock, disputes, maintenance
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
 
@@ -34,20 +34,24 @@ _BY_ITSELF = "deadline"
 
 
 async def pass_order_deadline(transaction: Transaction, order_id: str) -> OrderView:
-    """Do what is due on an order; nothing when nothing is, or while an operation runs (its end is a new occasion)."""
+    """Do what is due on an order; nothing when nothing is, or while an operation runs (its end is a new occasion).
+
+    While the instance is drained a reservation expires, but no payment begins.
+    """
     order = await lock_order(transaction, order_id)
     now = await clock.engine_now(transaction)
     if order.operation is not None:
         return view(order)
     if is_unfunded(order) and _is_due(order.reservation_expires_at, now):
         return view(await _expire(transaction, order))
-    if order.state is OrderState.IN_PROGRESS and _is_due(order.auto_release_at, now):
+    releases = order.state is OrderState.IN_PROGRESS and _is_due(order.auto_release_at, now)
+    if releases and not await _is_drained(transaction):
         return view(await _release(transaction, order))
     return view(order)
 
 
 async def pass_dispute_deadline(transaction: Transaction, dispute_id: str) -> DisputeView:
-    """Escalate, or decide by default; a dispute whose contract is not frozen yet is decided once it is."""
+    """Escalate, or decide by default; not before the contract is frozen, nor while the instance is drained."""
     order, dispute = await lock_dispute(transaction, dispute_id)
     now = await clock.engine_now(transaction)
     if dispute.state not in (DisputeState.OPEN, DisputeState.UNDER_REVIEW):
@@ -58,8 +62,9 @@ async def pass_dispute_deadline(transaction: Transaction, dispute_id: str) -> Di
         transaction.audit("dispute.escalated", ("dispute", dispute.id), None, {"assignedTo": dispute.assigned_to})
         emit_dispute(transaction, "dispute.escalated", (order, dispute), assignedTo=dispute.assigned_to)
     decidable = dispute.frozen_hash is not None and order.operation is None
-    if dispute.default_decision is not None and _is_due(dispute.decides_at, now) and decidable:
-        wanted = ResolveDispute(dispute.id, dispute.default_decision, _BY_ITSELF, note="nobody decided in time")
+    default = dispute.default_decision if decidable and _is_due(dispute.decides_at, now) else None
+    if default is not None and not await _is_drained(transaction):
+        wanted = ResolveDispute(dispute.id, default, _BY_ITSELF, note="nobody decided in time")
         accepted = await resolve_dispute(transaction, wanted)
         return dispute_view(accepted.order, accepted.dispute)
     return dispute_view(order, dispute)
@@ -91,6 +96,10 @@ async def _release(transaction: Transaction, order: OrderRecord) -> OrderRecord:
         return (await request_release(transaction, order.id, "the time for objections has passed", _BY_ITSELF)).order
     delivered = await next_to_pay(transaction, order)
     return (await request_milestone_release(transaction, order.id, delivered.ref)).order if delivered else order
+
+
+async def _is_drained(transaction: Transaction) -> bool:
+    return (await maintenance.get(transaction)).draining
 
 
 def _is_due(deadline: datetime | None, now: datetime) -> bool:

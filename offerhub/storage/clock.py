@@ -10,14 +10,16 @@ from offerhub.storage.unit_of_work import Transaction
 
 _AHEAD = text("SELECT ahead_s FROM engine_clock")
 _SET_AHEAD = text("UPDATE engine_clock SET ahead_s = :ahead_s WHERE ahead_s < :ahead_s")
-# While an operation runs nothing is done by itself, however long it takes; its end is told, and found here.
+# While an operation runs nothing is done by itself, however long it takes; its end is told, and found here. While the instance is drained
+# nobody is paid by itself; the end of the drain is found here.
 _PASSED_ORDERS = text(
     """
     SELECT passed.id FROM (
         SELECT id FROM orders
         WHERE state <> 'CLOSED' AND state IN ('FUNDS_RESERVED', 'ESCROW_FUNDING') AND reservation_expires_at <= :now
           AND reservation_expires_at > :since
-        UNION SELECT id FROM orders WHERE state = 'IN_PROGRESS' AND auto_release_at <= :now AND auto_release_at > :since) passed
+        UNION SELECT id FROM orders WHERE state = 'IN_PROGRESS' AND auto_release_at <= :now AND auto_release_at > :since
+                                             AND NOT (SELECT draining FROM maintenance)) passed
     WHERE NOT EXISTS (SELECT 1 FROM operations p WHERE p.resource_id = passed.id AND p.status IN ('PENDING', 'RUNNING'))
     """
 )
@@ -26,7 +28,7 @@ _PASSED_DISPUTES = text(
     SELECT id FROM disputes
     WHERE state IN ('OPEN', 'UNDER_REVIEW') AND escalated_at IS NULL AND escalates_at <= :now AND escalates_at > :since
     UNION SELECT id FROM disputes d
-    WHERE state IN ('OPEN', 'UNDER_REVIEW') AND decides_at <= :now AND decides_at > :since
+    WHERE state IN ('OPEN', 'UNDER_REVIEW') AND decides_at <= :now AND decides_at > :since AND NOT (SELECT draining FROM maintenance)
       AND NOT EXISTS (SELECT 1 FROM operations p WHERE p.resource_id = d.order_id AND p.status IN ('PENDING', 'RUNNING'))
     """
 )

@@ -45,7 +45,7 @@ _FILTERS = {
 _NOT_EMPTIED = text(
     """
     SELECT o.id FROM orders o JOIN escrows e ON e.order_id = o.id JOIN account_balances b ON b.account = 'escrow:' || e.id
-    WHERE o.state = 'CLOSED' AND o.release_mode = 'per_milestone' AND b.balance > 0
+    WHERE o.state = 'CLOSED' AND o.release_mode = 'per_milestone' AND b.balance > 0 AND NOT (SELECT draining FROM maintenance)
       AND NOT EXISTS (SELECT 1 FROM operations p
                       WHERE p.resource_id = o.id AND (p.finished_at IS NULL OR p.finished_at > :untouched_since))
     ORDER BY random() LIMIT :limit
@@ -244,7 +244,9 @@ async def get(transaction: Transaction, order_id: str) -> OrderRecord | None:
 
 
 async def not_emptied(transaction: Transaction, untouched_since: datetime, limit: int) -> list[str]:
-    """Orders paid out per milestone whose contract holds money in the books still, with no operation under way or ended since then."""
+    """Orders paid out per milestone whose contract holds money in the books still, with no operation under way or ended since then; none
+    while the instance is drained.
+    """
     return [row["id"] for row in await transaction.rows(_NOT_EMPTIED, untouched_since=untouched_since, limit=limit)]
 
 

@@ -26,7 +26,7 @@ _LIST = text(
 )
 _ALL_ENABLED = text(f"SELECT {_ENDPOINT} FROM webhook_endpoints WHERE enabled ORDER BY id")  # noqa: S608
 # Whoever makes one sees all that the others made, and waits for those who are making one.
-_COUNT_LOCK = 0x0FFE_0006
+_COUNT_LOCK = 0x0FFE_000A
 _COUNT = text("SELECT count(*) AS number FROM webhook_endpoints")
 _LOCK_COUNT = text("SELECT pg_advisory_xact_lock(:key)")
 _UPDATE = text(

@@ -8,6 +8,7 @@ import pytest
 
 from offerhub.commands.deadlines import pass_dispute_deadline, pass_order_deadline, tell_passed
 from offerhub.commands.dispute_facts import DisputeDeadlines
+from offerhub.commands.maintenance import end_drain, start_drain
 from offerhub.commands.milestones import extend_release, request_completion
 from offerhub.commands.release import request_milestone_release
 from offerhub.commands.reserve import reserve_order
@@ -214,6 +215,32 @@ async def test_without_a_default_nobody_decides_by_itself(market: Market) -> Non
     await deal.later(400 * DAY_S)
     view = await deal.run(lambda transaction: pass_dispute_deadline(transaction, opened.dispute.id))
     assert (view.state, (await read(deal, opened.dispute.id)).state) == ("OPEN", DisputeState.OPEN)
+
+
+async def test_while_drained_nobody_is_paid_by_itself_but_reservations_expire(market: Market) -> None:
+    await market.restock(2)
+    releasing, disputed = await Deal.funded(market, RELEASING), await Deal.funded(market)
+    expiring = await Deal.in_state(market, OrderState.FUNDS_RESERVED, EXPIRING)
+    await deliver(releasing, "m0", "m1")
+    opened = await disputed.dispute(deadlines=DisputeDeadlines(DAY_S, DAY_S, Decision.FULL_REFUND))
+    await disputed.finish(opened)
+    await releasing.later(DAY_S + 60)
+
+    async def dispute_passes() -> str:
+        view = await disputed.run(lambda transaction: pass_dispute_deadline(transaction, opened.dispute.id))
+        return str(view.state)
+
+    async with market.command() as transaction:
+        await start_drain(transaction, "new disks")
+    assert (await told(market))[1] == {f"order/{expiring.order_id}", f"dispute/{opened.dispute.id}"}, "who expires, and who is escalated"
+    assert [(await passes(releasing)).state, await dispute_passes()] == ["IN_PROGRESS", "OPEN"]
+    assert (await passes(expiring)).final_status == "EXPIRED"
+    assert (await read(disputed, opened.dispute.id)).escalated_at is not None
+    assert (await told(market))[1] == set(), "nobody is told again and again"
+    async with market.command() as transaction:
+        await end_drain(transaction)
+    assert (await told(market))[1] == {f"order/{releasing.order_id}", f"dispute/{opened.dispute.id}"}
+    assert [(await passes(releasing)).state, await dispute_passes()] == ["RELEASE_REQUESTED", "RESOLVING"]
 
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)

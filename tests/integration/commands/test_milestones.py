@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from offerhub.commands.disputes import assign_dispute
+from offerhub.commands.maintenance import end_drain, start_drain
 from offerhub.commands.milestones import request_completion
 from offerhub.commands.order_facts import NEXT_TRY_AFTER
 from offerhub.commands.refund import request_refund
@@ -239,6 +240,9 @@ async def test_a_refused_remainder_is_tried_again_after_a_while(market: Market) 
     await deal.refuse(await deal.order())
     assert (await deal.books())["escrow"] == gift
     assert await told(NEXT_TRY_AFTER) == 0, "it was refused just now"
+    await deal.run(lambda transaction: start_drain(transaction, "new disks"))
+    assert await told(timedelta(0)) == 0, "drained"
+    await deal.run(end_drain)
     assert await told(timedelta(0)) == 1
     async with market.database.reading() as reader:
         told_last = await reader.first(text("SELECT workflow_id, priority FROM workflow_messages ORDER BY id DESC LIMIT 1"))
