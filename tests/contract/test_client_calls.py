@@ -25,6 +25,31 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 REPEATED = {408, 413, 429, 500, 502, 503, 504}
 TIMEOUT_S = 30
 Resource = dict[str, Any]
+# What the client declares of every resource as never missing, beside the resources inside of it.
+ALWAYS: dict[str, set[str]] = {
+    "user": {"id", "externalUserId", "type", "createdAt", "updatedAt"},
+    "wallet": {"publicKey", "type", "provider", "isActive", "isPrimary", "balance", "createdAt"},
+    "deposit": {"provider", "method", "address", "asset", "network", "instructions"},
+    "transaction": {"id", "type", "from", "to", "amount", "asset", "createdAt", "hash", "successful"},
+    "balance": {"available", "reserved", "currency", "userId", "updatedAt"},
+    "order": {"id", "buyerId", "sellerId", "amount", "currency", "status", "title", "createdAt", "updatedAt"},
+    "milestone": {"id", "orderId", "ref", "description", "status", "createdAt", "updatedAt"},
+    "escrow": {"id", "orderId", "amount", "currency", "status", "createdAt", "updatedAt"},
+    "dispute": {"id", "orderId", "openedBy", "reason", "status", "createdAt", "updatedAt"},
+    "withdrawal": {"id", "userId", "amount", "currency", "status", "createdAt", "updatedAt"},
+}
+
+
+def whole(kind: str, resource: Resource) -> Resource:
+    """The resource, once it has all that the client reads of it without looking whether it is there."""
+    missing = {name for name in ALWAYS[kind] if resource.get(name) is None}
+    assert not missing, f"{kind} without {missing}: {resource}"
+    for inside in ("wallet", "escrow", "dispute"):
+        if resource.get(inside):
+            whole(inside, resource[inside])
+    for milestone in resource.get("milestones", ()):
+        whole("milestone", milestone)
+    return resource
 
 
 class Client:
@@ -45,9 +70,9 @@ class Client:
 
     async def user(self, kind: str) -> str:
         wish = {"externalUserId": uuid.uuid4().hex, "email": "someone@example.com", "type": kind}
-        user = (await self.post("users", wish))["data"]
+        user = whole("user", (await self.post("users", wish))["data"])
         assert {name: user[name] for name in wish} == wish
-        assert all(user[name] for name in ("id", "wallet", "createdAt", "updatedAt"))
+        assert user["wallet"]["balance"] == {"usdc": "0.00", "xlm": "0.00"}
         return str(user["id"])
 
     async def pay_in(self, user: str, amount: str) -> None:
@@ -62,16 +87,18 @@ class Client:
 
     async def order(self, buyer: str, seller: str, **more: Any) -> Resource:
         wish = {"buyer_id": buyer, "seller_id": seller, "amount": "80.00", "title": "A logo", **more}
-        return dict((await self.post("orders", wish))["data"])
+        return whole("order", (await self.post("orders", wish))["data"])
 
     async def funded(self, buyer: str, seller: str, **more: Any) -> Resource:
         path = f"orders/{(await self.order(buyer, seller, **more))['id']}"
         assert (await self.post(f"{path}/reserve"))["data"]["status"] == "FUNDS_RESERVED"
-        escrow = (await self.post(f"{path}/escrow"))["data"]["escrow"]
-        assert all(escrow[name] for name in ("id", "contractId", "amount", "status", "createdAt", "updatedAt"))
-        funded = (await self.post(f"{path}/escrow/fund"))["data"]
+        escrow = whole("order", (await self.post(f"{path}/escrow"))["data"])["escrow"]
+        assert escrow["contractId"]
+        assert escrow["txHash"] == escrow["deployTransactionHash"]
+        funded = whole("order", (await self.post(f"{path}/escrow/fund"))["data"])
         assert (funded["status"], funded["escrow"]["status"]) == ("IN_PROGRESS", "FUNDED")
-        return dict(funded)
+        assert funded["escrow"]["txHash"] == funded["escrow"]["fundTransactionHash"]
+        return funded
 
 
 async def until(look: Callable[[], Awaitable[Any]], limit_s: float = 30) -> Any:
@@ -101,20 +128,20 @@ async def trade(client: Client) -> tuple[str, str]:
 
 async def test_wallet_and_balance(client: Client, trade: tuple[str, str]) -> None:
     buyer, _ = trade
-    wallet = (await client.get(f"users/{buyer}/wallet"))["data"]
+    wallet = whole("wallet", (await client.get(f"users/{buyer}/wallet"))["data"])
     assert (wallet["type"], wallet["provider"], wallet["isActive"], wallet["isPrimary"]) == ("INVISIBLE", "STELLAR", True, True)
     assert wallet["balance"] == {"usdc": "200.00", "xlm": "0.00"}
-    deposit = (await client.get(f"users/{buyer}/wallet/deposit"))["data"]
+    deposit = whole("deposit", (await client.get(f"users/{buyer}/wallet/deposit"))["data"])
     assert (deposit["provider"], deposit["method"], deposit["address"]) == ("STELLAR", "stellar_address", wallet["publicKey"])
     assert set(deposit["asset"]) == {"code", "issuer"}
-    assert deposit["network"]
-    assert deposit["instructions"]
     [transaction] = (await client.get(f"users/{buyer}/wallet/transactions", limit="10"))["data"]
-    assert (transaction["amount"], bool(transaction["id"] and transaction["createdAt"])) == ("200.00", True)
+    whole("transaction", transaction)
+    expected = {"type": "deposit", "to": wallet["publicKey"], "amount": "200.00", "asset": "USDC", "successful": True}
+    assert {name: transaction[name] for name in expected} == expected
     expected = {"userId": buyer, "available": "200.00", "reserved": "0.00", "currency": "USDC"}
-    for balance in (await client.get(f"users/{buyer}/balance"), await client.post(f"users/{buyer}/balance/sync")):
-        assert {name: balance[name] for name in expected} == expected
-        assert balance["updatedAt"]
+    path = f"users/{buyer}/balance"
+    for balance in (await client.get(path), await client.post(f"{path}/sync"), await client.get(f"{path}/verify")):
+        assert {name: whole("balance", balance)[name] for name in expected} == expected
 
 
 async def test_orders_are_made_listed_and_canceled(client: Client, trade: tuple[str, str]) -> None:
@@ -128,7 +155,6 @@ async def test_orders_are_made_listed_and_canceled(client: Client, trade: tuple[
     expected = {"clientOrderRef": "cart-7", "buyerId": buyer, "sellerId": seller, "amount": "80.00", "currency": "USDC", "title": "A logo"}
     assert {name: order[name] for name in (*expected, *facts)} == {**expected, **facts}
     assert (order["status"], order["escrow"], order["dispute"]) == ("ORDER_CREATED", None, None)
-    assert order["id"] and order["createdAt"] and order["updatedAt"]  # noqa: PT018
     shown = (await client.get(f"orders/{order['id']}/milestones"))["data"]
     assert [{name: one[name] for name in ("ref", "description", "amount")} for one in shown] == milestones
     assert [(one["milestoneRef"], one["title"]) for one in shown] == [("design", "Mock-ups"), ("build", "Page")]
@@ -145,7 +171,7 @@ async def test_orders_are_made_listed_and_canceled(client: Client, trade: tuple[
 async def test_escrow_milestone_and_release(client: Client, trade: tuple[str, str]) -> None:
     buyer, seller = trade
     order = await client.funded(buyer, seller, milestones=[{"ref": "all", "description": "All of it"}])
-    milestone = (await client.post(f"orders/{order['id']}/milestones/all/complete"))["data"]
+    milestone = whole("milestone", (await client.post(f"orders/{order['id']}/milestones/all/complete"))["data"])
     assert (milestone["ref"], milestone["description"], bool(milestone["completedAt"])) == ("all", "All of it", True)
     released = (await client.post(f"orders/{order['id']}/resolution/release"))["data"]
     assert (released["id"], released["status"], released["finalStatus"]) == (order["id"], "CLOSED", "RELEASED")
@@ -164,7 +190,7 @@ async def test_refund(client: Client, trade: tuple[str, str]) -> None:
 async def test_disputes(client: Client, trade: tuple[str, str]) -> None:
     order = await client.funded(*trade)
     wish = {"openedBy": "BUYER", "reason": "NOT_DELIVERED", "evidence": ["a letter"]}
-    dispute = (await client.post(f"orders/{order['id']}/resolution/dispute", wish))["data"]
+    dispute = whole("dispute", (await client.post(f"orders/{order['id']}/resolution/dispute", wish))["data"])
     expected = {"orderId": order["id"], "openedBy": "BUYER", "reason": "NOT_DELIVERED", "status": "OPEN"}
     assert {name: dispute[name] for name in expected} == expected
     listed = (await client.get("disputes", orderId=order["id"], status="OPEN", openedBy="BUYER"))["data"]
@@ -173,8 +199,9 @@ async def test_disputes(client: Client, trade: tuple[str, str]) -> None:
     assert (await client.post(f"{path}/assign", {"assignedTo": "ana"}))["data"]["status"] == "UNDER_REVIEW"
     decision = {"decision": "SPLIT", "releaseAmount": "60.00", "refundAmount": "20.00", "note": "Half was done"}
     assert (await client.post(f"{path}/resolve", decision))["data"]["status"] == "RESOLVED"
-    assert (await client.get(path))["data"]["status"] == "RESOLVED"
-    assert (await client.get(f"orders/{order['id']}"))["data"]["finalStatus"] == "SPLIT"
+    resolved = whole("dispute", (await client.get(path))["data"])
+    assert (resolved["status"], resolved["resolutionDecision"], resolved["decisionNote"]) == ("RESOLVED", "SPLIT", "Half was done")
+    assert whole("order", (await client.get(f"orders/{order['id']}"))["data"])["finalStatus"] == "SPLIT"
 
 
 async def test_withdrawals(client: Client, trade: tuple[str, str]) -> None:
@@ -183,7 +210,7 @@ async def test_withdrawals(client: Client, trade: tuple[str, str]) -> None:
     wish = {**facts, "commit": True, "destinationType": "crypto", "destinationRef": client.deployment.payee}
     paid = await client.post("withdrawals", wish)
     assert {name: paid[name] for name in facts} == facts
-    assert all(paid[name] for name in ("id", "status", "createdAt", "updatedAt"))
+    whole("withdrawal", paid)
 
     async def final() -> Resource | None:
         now = await client.get(f"withdrawals/{paid['id']}")

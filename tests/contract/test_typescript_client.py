@@ -1,6 +1,7 @@
 """A build of the existing TypeScript client, driven by a script of ours.
 
-The client is not part of this repository: ``OFFERHUB_TS_CLIENT`` names the folder of a built ``@offerhub/sdk``.
+The client is somebody else's code and no part of this repository: ``OFFERHUB_TS_CLIENT`` names the folder of a built ``@offerhub/sdk``, and
+without one this does not run (``typescript/README.md``). ``test_client_calls.py`` makes the same calls without it, everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ LIMIT_S = 200
 
 @pytest.mark.slow
 @pytest.mark.timeout(LIMIT_S + 200)
-@pytest.mark.skipif(CLIENT not in os.environ, reason=f"{CLIENT} names no build of the TypeScript client")
+@pytest.mark.skipif(
+    CLIENT not in os.environ, reason=f"{CLIENT} names no build of the TypeScript client (tests/contract/typescript/README.md)"
+)
 async def test_the_typescript_client_does_all_its_calls_unchanged(deployment: Deployment) -> None:
     environment = {
         **os.environ,
