@@ -22,6 +22,7 @@ from offerhub.storage.unit_of_work import Database
 from offerhub.storage.webhooks import EndpointRecord
 from offerhub.stream.envelope import envelope
 from offerhub.stream.hub import Alarm, Hub
+from offerhub.stream.stopping import told_to_stop
 from offerhub.stream.webhook_secrets import WebhookSecrets, signature_header
 from offerhub.stream.webhook_sending import Line, WebhookSender
 
@@ -88,7 +89,7 @@ class _Run:
             retry_in_s = _seconds_until(endpoint.next_try_at)
             if retry_in_s > 0:
                 return self._report(endpoint, retry_in_s=retry_in_s)
-            if self.stopping.done() or self._left_s() <= 0:
+            if self.stopping.done() or told_to_stop() or self._left_s() <= 0:
                 return self._report(endpoint)
             self.alarm.wanted = (EventFilter(aggregate_id=self.endpoint_id), endpoint.wanted)
             if not await self._deliver(endpoint):

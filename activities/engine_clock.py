@@ -15,6 +15,7 @@ from offerhub.domain.context import Context
 from offerhub.stellar.horizon import Horizon, HorizonUnavailable
 from offerhub.storage import clock
 from offerhub.storage.unit_of_work import Database
+from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 EVERY_S = 1.0
@@ -32,7 +33,7 @@ _log = get_logger(__name__)
 async def watch_deadlines(database: Database) -> None:
     """Until canceled. Several processes may do it; one looks at a time."""
     since, all_again_at = _EVER, 0.0
-    while True:
+    while not told_to_stop():
         if time.monotonic() >= all_again_at:
             since, all_again_at = _EVER, time.monotonic() + ALL_AGAIN_S
         try:
@@ -47,7 +48,7 @@ async def watch_deadlines(database: Database) -> None:
 async def follow_network_clock(database: Database, horizon: Horizon) -> None:
     """Until canceled; on a sandbox only. Its clock can be advanced, and the engine's goes with it."""
     ahead_s = LEAST_LEAD_S
-    while True:
+    while not told_to_stop():
         try:
             lead_s = (await horizon.latest_ledger()).closed_at_unix - int(time.time())
             if lead_s > ahead_s:

@@ -13,6 +13,7 @@ from offerhub.commands.remainder import tell_not_emptied
 from offerhub.domain.context import Context
 from offerhub.storage import api_tokens, idempotency, operations, webhooks
 from offerhub.storage.unit_of_work import Database
+from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 
 EVERY_S = 60.0
@@ -36,6 +37,8 @@ async def keep_house(database: Database) -> None:
         else:
             if told:
                 _log.warning("housekeeping.told_again", operations=told)
+        if told_to_stop():
+            return
         await asyncio.sleep(EVERY_S)
 
 

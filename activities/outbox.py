@@ -35,6 +35,7 @@ from offerhub.storage import operations
 from offerhub.storage.operations import PendingMessage
 from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, MESSAGES_WRITTEN, Database
 from offerhub.stream.nudges import Nudges
+from offerhub.stream.stopping import told_to_stop
 from offerhub.telemetry.logs import get_logger
 from workflows.details import dispute_summary, order_summary
 
@@ -68,7 +69,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Until canceled. While Temporal or PostgreSQL is away nothing is lost: the rows wait."""
         pause_s = SWEEP_S
-        while True:
+        while not told_to_stop():
             try:
                 delivered, failed = await self.dispatch_once()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next pass starts from the committed rows

@@ -1,4 +1,4 @@
-"""How a loop of this package ends: by cancellation of its task, even one that was swallowed on the way."""
+"""How a loop beside the requests or workers ends: by cancellation of its task, even one that was swallowed on the way."""
 
 from __future__ import annotations
 
