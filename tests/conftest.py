@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from tests.services import (
     PostgresServer,
@@ -18,6 +19,10 @@ from tests.services import (
     start_temporal,
     start_valkey,
 )
+
+# How long an example takes says something about the machine, not about the code; what failed can be run again from what is printed.
+settings.register_profile("any machine", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -24,17 +24,15 @@ from offerhub.domain.withdrawals import AddressKind, Destination
 from offerhub.storage.users import UserRecord
 from tests.chaos import contract_flags
 from tests.chaos.cases import FOLDER_VARIABLE, CaseFolder
-from tests.e2e.rig import Rig, acting
+from tests.chaos.forked import ForkedWorker
+from tests.e2e.rig import Rig, WorkerProcess, acting
 
 PATIENCE_S = 240.0
-PROGRAM = ("-m", "tests.chaos.worker_with_faults")
-QUIET_S = 60.0
 ESCROWS_AT_ONCE = 20
 
 
 @dataclass
 class Installation(Rig):
-    program: tuple[str, ...] = PROGRAM
     patience_s: float = PATIENCE_S
     deaths: int = 0
     parties: list[UserRecord] = field(default_factory=list)
@@ -47,6 +45,9 @@ class Installation(Rig):
 
     async def until(self, condition: Callable[[], Awaitable[Any]], timeout_s: float = 0.0) -> Any:
         return await super().until(condition, max(timeout_s, self.patience_s))
+
+    def spawn_worker(self) -> WorkerProcess:
+        return ForkedWorker(self.environment(), self.log)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Installation]:
@@ -143,7 +144,7 @@ class Installation(Rig):
 
     async def assert_settled(self) -> None:
         """Nothing under way is left, and books, chain and attempts tell one and the same story."""
-        await self.until(self._is_quiet, QUIET_S)
+        await self.until(self._is_quiet)
         await self._assert_one_application_per_intent()
         await self._assert_chain_knows_no_more()
         await self.assert_books_equal_chain(*self.parties)

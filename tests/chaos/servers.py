@@ -9,7 +9,7 @@ from devstack import ports, postgres, sandbox, temporal, valkey
 from devstack.service import Child, Service
 from tests.services import NAMESPACE, PostgresServer, SandboxServer, TestServices
 
-RETURNS_S = 30.0
+RETURNS_S = 120.0
 
 
 @dataclass

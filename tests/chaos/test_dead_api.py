@@ -19,7 +19,7 @@ from offerhub.domain.money import format_amount
 from tests.chaos.installation import Installation
 from tests.integration.api.conftest import MASTER
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(500), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900), pytest.mark.slow]
 
 AMOUNT = 10_000_000
 ROUNDS = 12

@@ -16,7 +16,7 @@ from tests.chaos.installation import Installation, together
 from tests.chaos.servers import KillableServers
 from tests.services import TestServices
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 AMOUNT = 50_000_000
 AWAY_S = 1.5

@@ -13,7 +13,7 @@ from offerhub.commands.order_facts import Accepted
 from offerhub.domain import ledger
 from tests.chaos.installation import Installation, together
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 AMOUNT = 60_000_000
 SUBMIT = r"^POST /transactions$"
@@ -66,10 +66,15 @@ async def test_new_envelope_only_after_proof_of_death(attacked: Installation) ->
     async def all_lost() -> bool:
         return all([await attacked.fired(one) for one in lost])
 
-    await attacked.until(all_lost)
-    await asyncio.sleep(1.5)
     before = [["CONFIRMED"] * (STEPS[function] - 1) for function in ACCEPT]
-    assert [await _states(attacked, one) for one in accepted] == [[*states, "SUBMITTED"] for states in before]
+
+    async def all_submitted() -> bool:
+        return [await _states(attacked, one) for one in accepted] == [[*states, "SUBMITTED"] for states in before]
+
+    await attacked.until(all_lost)
+    await attacked.until(all_submitted)
+    await asyncio.sleep(1.5)
+    assert await all_submitted()
     await attacked.pass_time(EXPIRED_S)
     await together(attacked.succeeded(one) for one in accepted)
     assert [await _states(attacked, one) for one in accepted] == [[*states, "DEAD", "CONFIRMED"] for states in before]

@@ -28,14 +28,14 @@ SHARES = 4
 DEATHS_PATIENCE_S = 900.0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_every_activity_goes_wrong_once(install: Install) -> None:
     """The everyday run: one of the quick ways of going wrong at each place, three lives at once."""
     await _sabotage([install()], Policy(QUICK, one_each=True), lives=1)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", QUICK)
 async def test_every_activity(install: Install, mode: Mode, record_property: Callable[[str, object], None]) -> None:
     record_property("cases", await _sabotage([install()], Policy((mode,)), lives=AT_ONCE))

@@ -11,7 +11,7 @@ from offerhub.domain import ledger
 from offerhub.storage.users import UserRecord
 from tests.chaos.installation import Installation, together
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(280), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900), pytest.mark.slow]
 
 AMOUNT = 100_000_000
 SUBMIT = r"^POST /transactions$"
@@ -89,6 +89,7 @@ async def _dies(attacked: Installation, cause: dict[str, Any]) -> None:
     fault = await attacked.fault(**cause, account=str(user.public_key), next=1)
     taken = await attacked.accept_withdrawal(user, payee, AMOUNT)
     await attacked.until(lambda: attacked.fired(fault))
+    await attacked.until(lambda: _is_submitted(attacked, taken.operation.id))
     await asyncio.sleep(1.5)
     assert await _states(attacked, taken.operation.id) == ["SUBMITTED"]
     await attacked.pass_time(130)
@@ -153,6 +154,10 @@ async def _user_with_money(installation: Installation) -> UserRecord:
     user = await installation.party()
     await installation.deposit(user, AMOUNT)
     return user
+
+
+async def _is_submitted(installation: Installation, operation_id: str) -> bool:
+    return await _states(installation, operation_id) == ["SUBMITTED"]
 
 
 async def _states(installation: Installation, operation_id: str) -> list[str]:

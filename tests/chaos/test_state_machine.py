@@ -25,13 +25,13 @@ AT_ONCE = 8
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_random_walks(install: Install) -> None:
     await _walk(install(), [1_000 + number for number in range(WALKS)])
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 async def test_many_random_walks(install: Install) -> None:
     await _walk(install(), [secrets.randbelow(10**9) for _ in range(MANY_WALKS)])
 

@@ -38,7 +38,7 @@ DEPOSIT = 10_000_000_000
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 async def test_eighteen_withdrawals_in_bad_weather(install: Install) -> None:
     await _withdraw(install(), users=6, each=3, kill_every_s=12.0)
 

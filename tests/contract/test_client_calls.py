@@ -20,7 +20,7 @@ from api.problems import PROBLEMS
 from offerhub.domain.errors import ErrorCode, Retry
 from tests.contract.conftest import Deployment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 REPEATED = {408, 413, 429, 500, 502, 503, 504}
 TIMEOUT_S = 30

@@ -39,7 +39,7 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 async def silent_once_polled(address: str, roles: str, host: str) -> list[str]:
     """A first poll takes a moment to be seen."""
     silent = await worker_health.silent_roles(settings(address, roles), host)
-    for _ in range(50):
+    for _ in range(600):
         if not silent:
             break
         await asyncio.sleep(0.1)

@@ -90,7 +90,7 @@ def test_a_ready_stack_describes_itself_and_ctrl_c_leaves_nothing(start: Start, 
 
     assert running.stop(signal.SIGINT) == 0
     assert not (home / "stack.json").exists()
-    assert gone(processes, within_s=0.5)
+    assert gone(processes, within_s=10)
 
 
 def test_sigterm_ends_it_as_well_and_a_second_start_finds_the_data(start: Start) -> None:
@@ -111,18 +111,18 @@ def test_a_killed_supervisor_leaves_nothing_and_its_data(start: Start) -> None:
     first.process.kill()
     # At once, not after the clean-up: the second start has to wait for it by itself.
     second = start()
-    assert gone(processes, within_s=3)
+    assert gone(processes, within_s=30)
     with psycopg.connect(second.ready()["databaseUrl"]) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
 def test_killed_while_starting_it_leaves_nothing(start: Start, home: Path) -> None:
     running = start()
-    assert wait_until((home / "logs" / "temporal.log").exists, 20)
+    assert wait_until((home / "logs" / "temporal.log").exists, 120)
     processes = descendants(running.process.pid)
     running.process.kill()
     assert processes
-    assert gone(processes, within_s=5)
+    assert gone(processes, within_s=30)
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
@@ -134,7 +134,7 @@ def test_a_killed_service_comes_back_and_is_said(start: Start, role: str) -> Non
     def back() -> bool:
         return "runs again" in running.output and running.description()["pids"].get(role, pid) != pid
 
-    assert wait_until(back, 20), running.output
+    assert wait_until(back, 120), running.output
     assert "killed by SIGKILL; starting it again" in running.output
 
 
@@ -143,7 +143,7 @@ def test_a_second_instance_on_the_same_home_is_refused_in_one_line(start: Start)
     first.ready()
     before = len(first.output.splitlines())
     second = start()
-    assert second.process.wait(20) == 1
+    assert second.process.wait(120) == 1
     said = second.output.splitlines()[before:]
     assert len(said) == 1
     assert f"another instance already runs in {second.home} (pid {first.process.pid})" in said[0]
@@ -155,7 +155,7 @@ def test_a_taken_port_is_named_with_its_variable(start: Start, variable: str) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         running = start(**{variable: str(port)})
-        assert running.process.wait(20) == 1
+        assert running.process.wait(120) == 1
     assert running.output.splitlines() == [f"make up: port {port} is taken by another program; {variable} chooses another port"]
 
 
@@ -164,7 +164,7 @@ def test_a_service_that_cannot_start_ends_the_stack_with_the_cause(start: Start,
     broken.write_text("#!/bin/sh\necho the reason it cannot run\nexit 3\n")
     broken.chmod(0o755)
     running = start(OFFERHUB_REDIS_BIN=str(broken))
-    assert running.process.wait(30) == 1
+    assert running.process.wait(120) == 1
     assert "redis exited with 3 before" in running.output
     assert "the reason it cannot run" in running.output
     assert not descendants(running.process.pid)
@@ -178,11 +178,11 @@ def test_make_killed_takes_the_stack_with_it(services: TestServices, home: Path)
         ["sh", "-c", f'"$0" -m devstack up --stop-with-parent --only redis >{output} 2>&1; true', sys.executable],
         {**os.environ, "OFFERHUB_HOME": str(home)},
     )
-    assert wait_until((home / "stack.json").exists, 20)
+    assert wait_until((home / "stack.json").exists, 120)
     processes = descendants(parent)
     os.kill(parent, signal.SIGKILL)
     os.waitpid(parent, 0)
-    assert gone(processes, within_s=5)
+    assert gone(processes, within_s=30)
     assert not (home / "stack.json").exists()
 
 

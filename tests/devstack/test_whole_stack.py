@@ -13,12 +13,12 @@ import pytest
 from tests.devstack.test_stack import KEYS, descendants, gone, wait_until
 from tests.services import RunningStack, TestServices
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROLES = {"api", "worker", "sandbox", "temporal", "postgres", "redis"}
 
 
 def get(url: str, key: str) -> Any:
-    return httpx.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=10).raise_for_status().json()
+    return httpx.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=30).raise_for_status().json()
 
 
 def healthy(described: dict[str, Any]) -> bool:
@@ -48,19 +48,19 @@ def test_it_comes_up_survives_the_death_of_each_part_and_leaves_nothing(running:
     for role in sorted(ROLES):
         pid = running.description()["pids"][role]
         os.kill(pid, signal.SIGKILL)
-        assert wait_until(lambda role=role, pid=pid: running.description()["pids"].get(role, pid) != pid, 30), running.output  # type: ignore[misc]
-        assert wait_until(lambda: healthy(described), 60), f"after {role}:\n{running.output}"
+        assert wait_until(lambda role=role, pid=pid: running.description()["pids"].get(role, pid) != pid, 120), running.output  # type: ignore[misc]
+        assert wait_until(lambda: healthy(described), 180), f"after {role}:\n{running.output}"
 
     processes = descendants(running.process.pid)
     running.process.kill()
     running.process.wait()
-    assert gone(processes, within_s=5)
+    assert gone(processes, within_s=30)
 
     again = RunningStack(services.folder / "whole")
     try:
         assert again.ready()["apiKey"] == described["apiKey"]
         processes = descendants(again.process.pid)
         assert again.stop() == 0
-        assert gone(processes, within_s=1)
+        assert gone(processes, within_s=10)
     finally:
         again.stop()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 import psycopg
@@ -51,8 +51,9 @@ from offerhub.storage.users import UserRecord
 from offerhub.stream.nudges import Nudges
 from tests.services import SandboxServer
 
-READY_S = 30.0
-OPERATION_S = 30.0
+# Only what is really stuck takes so long.
+READY_S = 120.0
+OPERATION_S = 120.0
 POLL_S = 0.05
 FEE_BPS = 250
 # The engine's clock follows the network's no closer than this.
@@ -65,6 +66,19 @@ def acting() -> Context:
     return Context("master", f"req_{uuid.uuid4().hex[:12]}")
 
 
+class WorkerProcess(Protocol):
+    """As much of a ``subprocess.Popen`` as is asked of a worker."""
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 @dataclass
 class Rig:
     postgres_url: str
@@ -74,8 +88,7 @@ class Rig:
     folder: Path
     namespace: str = field(default_factory=lambda: f"e2e-{uuid.uuid4().hex[:8]}")
     settings: dict[str, str] = field(default_factory=dict)
-    program: tuple[str, ...] = ("worker.py",)
-    worker: subprocess.Popen[bytes] | None = None
+    worker: WorkerProcess | None = None
 
     def __post_init__(self) -> None:
         self._redis = Redis.from_url(self.redis_url)
@@ -92,8 +105,13 @@ class Rig:
         if wait_for_wallets:
             await self.until(lambda: self._has_stock(wait_for_wallets), READY_S)
 
-    def spawn_worker(self) -> subprocess.Popen[bytes]:
-        environment = {
+    def spawn_worker(self) -> WorkerProcess:
+        with self.log.open("ab") as output:
+            return subprocess.Popen([sys.executable, "worker.py"], cwd=CHECKOUT, env=self.environment(), stdout=output, stderr=output)
+
+    def environment(self) -> dict[str, str]:
+        """The worker's."""
+        return {
             **{name: value for name, value in os.environ.items() if not name.startswith(("TEMPORAL_", "WORKER_"))},
             **self.sandbox.environment,
             "DATABASE_URL": self.postgres_url,
@@ -108,18 +126,16 @@ class Rig:
             "TRUSTLESS_WORK_REQUESTS_PER_MINUTE": "0",
             **self.settings,
         }
-        with self.log.open("ab") as output:
-            return subprocess.Popen([sys.executable, *self.program], cwd=CHECKOUT, env=environment, stdout=output, stderr=output)
 
     def kill_worker(self) -> None:
         assert self.worker is not None
         self.worker.send_signal(signal.SIGKILL)
-        self.worker.wait(10)
+        self.worker.wait(60)
 
     async def stop_worker(self) -> int:
         assert self.worker is not None
         self.worker.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self.worker.wait, 30)
+        return await asyncio.to_thread(self.worker.wait, 90)
 
     async def close(self) -> None:
         if self.worker is not None and self.worker.poll() is None:

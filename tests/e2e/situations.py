@@ -14,7 +14,7 @@ import psycopg
 AMOUNT = "80.00"
 # After its last moment an envelope has two minutes; five more without proof make it UNKNOWN.
 UNTIL_UNKNOWN_S = 120 + 300 + 10
-_PATIENCE_S = 90.0
+_PATIENCE_S = 180.0
 _LOOK_AGAIN_S = 0.2
 Found = TypeVar("Found")
 

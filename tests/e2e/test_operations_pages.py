@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.situations import Town, until
 from tests.services import TestServices
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "operations"
 Shell = Callable[..., str]
@@ -38,7 +38,7 @@ def shell(services: TestServices, tmp_path: Path) -> Shell:
         given = [f"{name}={value}" for name, value in variables.items()]
         script = "\n".join([*_commands("README.md"), *given, *_commands(page)])
         done = subprocess.run(
-            ("bash", "-euo", "pipefail", "-c", script), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            ("bash", "-euo", "pipefail", "-c", script), cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -20,7 +20,7 @@ def test_the_first_order_of_the_readme_pays_the_seller_what_it_says(stack: dict[
     [script] = re.findall(r"```bash\n(.*?)```", README.read_text(), re.DOTALL)
     (tmp_path / ".offerhub").symlink_to(services.folder / "stack")
     shell = ("bash", "-euo", "pipefail", "-c", script)
-    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(shell, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     balance = json.loads(done.stdout.splitlines()[-1])
     assert balance["data"]["available"] == "79.76"

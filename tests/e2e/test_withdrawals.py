@@ -124,7 +124,7 @@ async def test_a_dead_envelope_is_followed_by_one_that_bids_more(rig: Rig) -> No
             (await control.post("/control/clock/advance", json={"seconds": 600})).raise_for_status()
             # A ledger closes whenever somebody does something.
             await OutsideAccount.open(rig.sandbox)
-            await rig.succeeded(accepted, timeout_s=60)
+            await rig.succeeded(accepted)
         finally:
             await control.delete(f"/control/faults/{fault['id']}")
     attempts = await rig.attempts_of(accepted.operation.id)

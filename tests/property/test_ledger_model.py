@@ -235,7 +235,7 @@ def _migrate(url: str) -> None:
     upgrade(url)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_random_lives_keep_the_books_equal_to_the_chain(postgres_url: str) -> None:
     machine = type("MarketLifeOnThisDatabase", (MarketLife,), {"url": postgres_url})
     run_state_machine_as_test(

@@ -130,7 +130,7 @@ async def _compare_period(reader: Transaction, user_id: str, entries: list[Entry
     assert (replace(before.balance, updated_at=None), replace(after.balance, updated_at=None)) == (period.opening, period.closing)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_past_by_clocks_that_disagree(postgres_url: str) -> None:
     machine = type("ReplayedLifeOnThisDatabase", (ReplayedLife,), {"url": postgres_url})
     run_state_machine_as_test(

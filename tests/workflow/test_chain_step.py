@@ -28,7 +28,7 @@ async def test_dead_envelope_is_replaced_once_its_death_is_proven(rig: Rig) -> N
     finally:
         await _control(rig, "ledger", {"intervalSeconds": 0})
     # Horizon answers the first posting only after half a minute.
-    await rig.succeeded(accepted, timeout_s=80)
+    await rig.succeeded(accepted)
     attempts = await rig.attempts_of(accepted.operation.id)
     assert [attempt.state for attempt in attempts] == ["DEAD", "CONFIRMED"]
     assert attempts[0].reason

@@ -23,13 +23,13 @@ from offerhub.domain.events import Event
 from offerhub.storage.unit_of_work import Database
 from tests.integration.api.conftest import MASTER, relaying, settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")]
 
 ROOT = Path(__file__).resolve().parents[3]
 IDLE, BUSY = 1_000, 100
 WRITES, EVENTS_PER_WRITE, WRITES_PER_S = 500, 2, 25
 # Generous: the machine is shared with the database, the writer and a hundred readers' parsing, and maybe with more.
-MOST_MIB, SLOWEST_S = 400, 5.0
+MOST_MIB, SLOWEST_S = 400, 20.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -91,7 +91,7 @@ class Readers:
             transport, reader = await asyncio.get_running_loop().create_connection(Reader, "127.0.0.1", port)
             self.opened.append((transport, reader))
             transport.write(head)
-            await asyncio.wait_for(reader.heard, 30)
+            await asyncio.wait_for(reader.heard, 120)
             return reader
 
         return [reader for _ in range(count // 50) for reader in await asyncio.gather(*(one() for _ in range(50)))]
@@ -108,7 +108,7 @@ async def serving_apart(postgres_url: str, redis_url: str) -> AsyncIterator[Proc
     running = subprocess.Popen((sys.executable, "-m", "api"), cwd=ROOT, env={**environment, "PATH": os.environ["PATH"]})  # noqa: ASYNC220
     try:
         async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{values['port']}/api/v1") as client:
-            await until(lambda: _answers(client), 30)
+            await until(lambda: _answers(client), 120)
         yield Process(values["port"], running)
     finally:
         running.kill()
@@ -147,7 +147,7 @@ async def test_a_thousand_idle_and_a_hundred_busy_readers(postgres_url: str, red
         busy = await readers.open(BUSY, "types=user.created")
         cpu_s, began = process.cpu_s(), time.monotonic()
         await _write(database)
-        await until(lambda: all(len(reader.positions) == WRITES * EVENTS_PER_WRITE for reader in busy), 60)
+        await until(lambda: all(len(reader.positions) == WRITES * EVENTS_PER_WRITE for reader in busy), 240)
         took_s = time.monotonic() - began
         busy_cores = (process.cpu_s() - cpu_s) / took_s
         waits_ms = sorted(wait_s * 1_000 for reader in busy for wait_s in reader.waits_s)

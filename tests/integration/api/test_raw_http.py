@@ -18,7 +18,7 @@ from tests.integration.api.test_wire import JSON, fields, refused
 
 pytestmark = pytest.mark.slow
 
-LIMIT_S = 10
+LIMIT_S = 60
 
 
 @dataclass

@@ -43,7 +43,7 @@ CHECKS = [
 # Neither Horizon nor Temporal is there: only 503 may say so, and only where it is documented.
 STATUSES = ["2xx", "3xx", "4xx", 503]
 DRAIN = "/api/v1/maintenance/drain"
-READY_S = 30.0
+READY_S = 120.0
 
 
 def document(examples: int, *, edges: bool) -> Any:

@@ -40,7 +40,7 @@ async def test_an_hour_of_downtime_with_a_thousand_deposits(town: Town) -> None:
     assert told == in_chain_order
     for number, user in enumerate(users):
         assert (await town.market.balance(user))[0] == sum(range(number + 1, DOWNTIME_DEPOSITS + 1, 5))
-    assert took_s < 15, "seconds, not minutes"
+    assert took_s < 60, "seconds, not minutes"
 
 
 async def test_a_reader_killed_again_and_again_credits_everything_once(town: Town) -> None:

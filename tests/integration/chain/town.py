@@ -48,7 +48,7 @@ from tests.sandbox.contract_calls import transfer
 from tests.sandbox.network import Network as SandboxView
 from tests.services import SandboxServer
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 LEAST_XLM = 50
 Alter = Callable[[httpx.Request, dict[str, Any]], dict[str, Any]]
 

@@ -80,7 +80,7 @@ async def test_many_writers_and_many_sealers_make_one_chain(market: Market, monk
     other = Database(str(market.database.engine.url.render_as_string(hide_password=False)).replace("+psycopg", ""))
     sealers = [asyncio.create_task(Sealer(database).run()) for database in (market.database, other, other)]
     await asyncio.gather(*(written(market.database, f"w{number}") for number in range(150)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while len([entry for entry in await exported(other) if entry.resource_type == "thing"]) < 150:  # noqa: ASYNC110 other tasks seal
             await asyncio.sleep(0.02)
     for sealer in sealers:

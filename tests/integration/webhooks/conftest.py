@@ -82,7 +82,7 @@ class Site:
         async with self.database.reading() as reader:
             return (await webhooks.deliveries(reader, DeliveryFilter(endpoint_id), None, 1_000))[::-1]
 
-    async def until(self, condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    async def until(self, condition: Callable[[], Any], timeout_s: float = 120.0) -> Any:
         async with asyncio.timeout(timeout_s):
             while not (found := await condition()):  # noqa: ASYNC110 - what is waited for sets no event
                 await asyncio.sleep(0.02)
@@ -91,7 +91,7 @@ class Site:
     async def ended(self, endpoint_id: str) -> str:
         """What the endpoint's workflow ended with."""
         handle = self.temporal.get_workflow_handle(webhook_workflow_id(endpoint_id))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 # It may not have been started yet.
                 with suppress(RPCError):

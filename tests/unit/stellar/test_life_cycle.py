@@ -341,7 +341,7 @@ async def test_deposits_are_streamed_without_gap(bench: Bench) -> None:
     reading = asyncio.create_task(read())
     for amount in ("1.00", "2.50", "0.0000001"):
         await bench.faucet(user.address, amount)
-    await asyncio.wait_for(reading, 20)
+    await asyncio.wait_for(reading, 120)
     assert [one for one in found if one[0] == user.address] == [
         (user.address, 10_000_000, "USDC"),
         (user.address, 25_000_000, "USDC"),

@@ -250,7 +250,7 @@ def test_refusals_name_no_more_than_they_need() -> None:
 def test_verification_is_quick_enough_to_run_twice_per_step() -> None:
     envelope_xdr = offer(FUND).envelope_xdr
     best = min(_seconds(envelope_xdr) for _ in range(10))
-    assert best < 0.02
+    assert best < 0.1
 
 
 def _seconds(envelope_xdr: str) -> float:
