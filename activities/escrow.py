@@ -22,12 +22,16 @@ from offerhub.storage import orders
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Database
 
-# Whatever pays somebody out, or freezes what might be paid out, goes before what begins something new.
-_PRIORITY = {
+_LESS_URGENT = {
     OperationKind.ESCROW_FUNDING: Priority.FUND,
     OperationKind.CHECKOUT: Priority.DEPLOY,
     OperationKind.ESCROW_CREATION: Priority.DEPLOY,
 }
+
+
+def priority_of(kind: OperationKind) -> Priority:
+    """Whatever pays somebody out, or freezes what might be paid out, goes before what begins something new."""
+    return _LESS_URGENT.get(kind, Priority.RELEASE)
 
 
 def operation_context(operation: OperationRecord) -> Context:
@@ -77,7 +81,7 @@ class EscrowActivities:
 
     async def _built(self, wanted: EscrowStep) -> str:
         try:
-            return await self._trustless.build(wanted.intent, _PRIORITY.get(OperationKind(wanted.operation.kind), Priority.RELEASE))
+            return await self._trustless.build(wanted.intent, priority_of(OperationKind(wanted.operation.kind)))
         except EscrowNotIndexedError:
             async with self._database.reading() as reader:
                 order = await orders.get(reader, wanted.operation.resource_id)
