@@ -1,4 +1,4 @@
-"""``worker.py`` as it is, with sabotage around every activity: the program `python -m tests.chaos.worker_with_faults`.
+"""``worker.py`` as it is, with sabotage around every activity.
 
 It also watches a rule of the house: nobody waits for the network while a database transaction is open.
 """
@@ -192,7 +192,3 @@ def main() -> None:
 
     setattr(worker, "Worker", sabotaged_worker)  # noqa: B010 - the composition stays as it is but for this
     worker.main()
-
-
-if __name__ == "__main__":
-    main()
