@@ -28,7 +28,8 @@ _COLUMNS = (
     *("sequence", "id", "occurredAt", "action", "resourceType", "resourceId", "actorId", "userIds"),
     *("before", "after", "correlationId", "previousHash", "hash"),
 )
-_LIST = Documented("Who changed what", Page[AuditLogEntry], media=(CSV, NDJSON))
+_ONE_ENTRY = '{"action":"user.updated","actorId":"key_01kg9q1m2n3p4q5r6s7t8v9w0x","after":{"status":"SUSPENDED"},…}\n'
+_LIST = Documented("Who changed what", Page[AuditLogEntry], media={CSV: csv_line(_COLUMNS).decode(), NDJSON: _ONE_ENTRY})
 
 
 @routes.get("/audit/logs", Scope.SUPPORT, _LIST)

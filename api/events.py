@@ -45,7 +45,8 @@ class Start:
     stale: bool = False
 
 
-_EVENTS = Documented("Events, as a stream or a list", Page[Event], media=("text/event-stream",))
+_ONE_EVENT = 'id: evt_01kg9q1m2n3p4q5r6s7t8v9w0x\nevent: order.funds_reserved\ndata: {"eventId":"evt_01kg9q1m2n3p4q5r6s7t8v9w0x",…}\n\n'
+_EVENTS = Documented("Events, as a stream or a list", Page[Event], media={"text/event-stream": _ONE_EVENT})
 
 
 @routes.get("/events", Scope.READ, _EVENTS, tokens=Tokens.BOUND)

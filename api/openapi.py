@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from api import problems
+from api.examples import Json, example
 from api.schemas.answers import ErrorAnswer, One
 from api.schemas.quotes import DryRunQuote
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -17,15 +18,34 @@ _OF_ALL = (_C.VALIDATION_ERROR, _C.HEADERS_TOO_LARGE, _C.INTERNAL_ERROR)
 _OF_AUTHENTICATED = (_C.UNAUTHORIZED, _C.INVALID_API_KEY, _C.INSUFFICIENT_SCOPE, _C.IP_NOT_ALLOWED, _C.PROVIDER_UNAVAILABLE)
 _OF_CHANGING = (_C.PAYLOAD_TOO_LARGE, _C.UNSUPPORTED_MEDIA_TYPE, _C.IDEMPOTENCY_KEY_REUSED, _C.IDEMPOTENCY_KEY_IN_PROGRESS)
 _STRING = {"type": "string"}
-_HEADERS = {
-    "X-Request-ID": "The request's id, sent or made; also the events' correlationId.",
-    "Location": "Where to read the resource or operation.",
-    "Retry-After": "Seconds to wait before asking again.",
-    "X-RateLimit-Limit": "Requests a minute; absent, like the next two, where the limit is off.",
-    "X-RateLimit-Remaining": "Requests left in this minute.",
-    "X-RateLimit-Reset": "When the next minute begins, in seconds since 1970.",
-    "Idempotent-Replayed": "true when this answer was kept from an earlier request.",
-    "WWW-Authenticate": "Bearer",
+# What each says, and an example.
+_HEADERS: Mapping[str, tuple[str, str | int]] = {
+    "X-Request-ID": ("The request's id, sent or made; also the events' correlationId.", "req_01kg9q1m2n3p4q5r6s7t8v9w0x"),
+    "Location": ("Where to read the resource or operation.", "/api/v1/operations/op_01kg9q1m2n3p4q5r6s7t8v9w0x"),
+    "Retry-After": ("Seconds to wait before asking again.", 5),
+    "X-RateLimit-Limit": ("Requests a minute; absent, like the next two, where the limit is off.", 100),
+    "X-RateLimit-Remaining": ("Requests left in this minute.", 99),
+    "X-RateLimit-Reset": ("When the next minute begins, in seconds since 1970.", 1_769_860_860),
+    "Idempotent-Replayed": ("true when this answer was kept from an earlier request; else absent.", "true"),
+    "WWW-Authenticate": ("The scheme to authenticate with.", "Bearer"),
+}
+# Of parameters in paths and queries, whatever the route; a model's own word on one comes first.
+_SAID: Mapping[str, str] = {
+    "limit": "How many to list.",
+    "cursor": "The last id already seen: `nextCursor` of the page before.",
+    "dry_run": "Check everything, write nothing, answer the quote.",
+    "ref": "The milestone's `ref`.",
+    "external_user_id": "Your own id of the user.",
+    "metadata": "Only those with this metadata: `metadata[key]=value`.",
+    "explain": "With the entries behind each figure.",
+    "at": "The balance at this moment, everything of its millisecond included.",
+    "from": "From this moment on.",
+    "to": "Before this moment.",
+    "createdAfter": "Created after this moment.",
+    "createdBefore": "Created before this moment.",
+    "format": "Wins over `Accept`.",
+    "types": "Names of events, comma separated; `order.*` takes all that begin so.",
+    "resourceTypes": "Kinds of resources (`aggregateType`) in any case, comma separated.",
 }
 _QUOTA = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _OF_REFUSAL = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
@@ -43,8 +63,8 @@ _CHAIN = (_C.ESCROW_REJECTED, _C.ESCROW_INSUFFICIENT_FUNDS, _C.STELLAR_NETWORK_E
 class Documented:
     """``also`` are further statuses of the same shape (202 for operations), ``errors`` the codes of this route alone.
 
-    ``media`` are the media types of the answer besides JSON: ``text/event-stream``, ``text/csv``. ``quotes``: it answers ``?dryRun=true``,
-    which goes without saying for what moves money.
+    ``media`` are the media types of the answer besides JSON, each with an example. ``quotes``: it answers ``?dryRun=true``,
+    which goes without saying for what moves money. ``parameters`` are those that no field of a model stands for.
     """
 
     summary: str
@@ -52,8 +72,9 @@ class Documented:
     status: int = 200
     also: Sequence[int] = field(default=())
     errors: Sequence[ErrorCode] = field(default=())
-    media: Sequence[str] = field(default=())
+    media: Mapping[str, str] = field(default_factory=dict)
     quotes: bool = False
+    parameters: Sequence[Json] = field(default=())
 
 
 def operation_route(summary: str, shape: type[Any], status: int, errors: Sequence[ErrorCode]) -> Documented:
@@ -72,7 +93,7 @@ def responses(documented: Documented, method: str, *, public: bool, limited: boo
         headers = (*always, *(("Location",) if status in (201, 202) else ()), *(("Idempotent-Replayed",) if method != "GET" else ()))
         answers[status] = {"model": documented.shape, "description": _MEANING[status], "headers": _referred("headers", headers)}
         if documented.media:
-            answers[status]["content"] = {media: {"schema": _STRING} for media in documented.media}
+            answers[status]["content"] = {media: {"schema": _STRING, "example": text} for media, text in documented.media.items()}
     if documented.quotes:
         quoted: Any = One[DryRunQuote]
         shape = documented.shape | quoted if documented.status == 200 else quoted
@@ -124,7 +145,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Add what holds for all routes: how to authenticate, and the headers every request may carry."""
     components = document.setdefault("components", {})
     components["securitySchemes"] = SECURITY_SCHEMES
-    components["headers"] = {name: {"description": text, "schema": _STRING} for name, text in _HEADERS.items()}
+    components["headers"] = {
+        name: {"description": text, "schema": {"type": "integer" if isinstance(shown, int) else "string"}, "example": shown}
+        for name, (text, shown) in _HEADERS.items()
+    }
     components["examples"] = {code.value: _example(code) for code in ErrorCode}
     components["parameters"] = {
         name: {"name": header, "in": "query" if name == "DryRun" else "header", "required": False, "schema": schema, "description": text}
@@ -135,7 +159,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             names = ["RequestId"] if method == "get" else ["RequestId", "IdempotencyKey"]
             names += ["DryRun"] if operation.get("x-quotes") else []
             names += ["Prefer"] if "202" in operation["responses"] else []
-            operation.setdefault("parameters", []).extend({"$ref": f"#/components/parameters/{name}"} for name in names)
+            own = operation.setdefault("parameters", [])
+            for parameter in own:
+                parameter.setdefault("description", _described(parameter))
+            own.extend({"$ref": f"#/components/parameters/{name}"} for name in names)
             # FastAPI's own validation answer; ours is VALIDATION_ERROR with 400.
             shape = operation["responses"].get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
             if shape.get("$ref", "").endswith("HTTPValidationError"):
@@ -146,4 +173,31 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     payloads = {f"{event_type}.payload": payload_schema(event_type) for event_type in CATALOGUE}
     schemas.update(payloads)
     schemas["Event"]["properties"]["payload"] = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in payloads]}
+    _add_examples(document)
     return document
+
+
+def _described(parameter: Json) -> str:
+    name: str = parameter["name"]
+    if name in _SAID:
+        return _SAID[name]
+    return f"The {name.removesuffix('_id')}'s id." if parameter["in"] == "path" else f"Only those with this `{name}`."
+
+
+def _add_examples(document: dict[str, Any]) -> None:
+    """Of every body that is sent or answered in JSON; those of errors are there already."""
+    components = document["components"]
+    for path in document["paths"].values():
+        for operation in path.values():
+            bodies = [*operation["responses"].values(), *([operation["requestBody"]] if "requestBody" in operation else [])]
+            contents = [body["content"]["application/json"] for body in bodies if "application/json" in body.get("content", {})]
+            for content in contents:
+                if "examples" in content:
+                    continue
+                branches = content["schema"].get("anyOf", [content["schema"]])
+                names = [branch["$ref"].rsplit("/", 1)[1] for branch in branches if "$ref" in branch]
+                for name in names:
+                    components["examples"].setdefault(
+                        name, {"value": example(components["schemas"], components["schemas"][name], "", name)}
+                    )
+                content["examples"] = _referred("examples", names)

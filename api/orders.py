@@ -74,7 +74,18 @@ async def create_order(call: CurrentCall, body: CreateOrderBody) -> Response:
     return (await idempotency.run(asked, work, idempotency.WEEK)).response()
 
 
-@routes.get("/orders", Scope.READ, Documented("List orders", Page[Order]))
+_BY_METADATA = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}, "examples": [{"cart": "4711"}]},
+}
+_LIST = Documented("List orders", Page[Order], parameters=(_BY_METADATA,))
+
+
+@routes.get("/orders", Scope.READ, _LIST)
 async def list_orders(call: CurrentCall, query: Annotated[OrderQuery, Query()]) -> Response:
     """Filter by metadata with `metadata[key]=value`."""
     after, before = query.between

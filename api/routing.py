@@ -96,7 +96,7 @@ class Routes:
                 responses=responses(
                     route.documented, route.method, public=route.gate.scope is Scope.PUBLIC, limited=route.gate.limit is not None
                 ),
-                openapi_extra=_extra(route.gate),
+                openapi_extra={**_extra(route.gate), "parameters": list(route.documented.parameters)},
             )
 
     def _declare(self, method: str, path: str, gate: Gate, documented: Documented) -> Callable[[Handler], Handler]:

@@ -32,10 +32,11 @@ routes = Routes("Balances")
 MOST_ENTRIES = 100_000
 _PAGE = 1_000
 _ERRORS = (ErrorCode.USER_NOT_FOUND, ErrorCode.LIMIT_EXCEEDED)
-_STATEMENT = Documented("A user's statement", One[Statement], errors=_ERRORS, media=("text/csv",))
 _FACTS = ("bookedAt", "kind", "orderId", "clientOrderRef", "counterparty", "transactionHash", "reference")
 _FIGURES = ("available", "reserved", "inEscrow", "inTransit", "total")
 _COLUMNS = ("line", *_FACTS, *(f"{figure}Change" for figure in _FIGURES), *_FIGURES)
+_CSV_EXAMPLE = csv_line(_COLUMNS).decode()
+_STATEMENT = Documented("A user's statement", One[Statement], errors=_ERRORS, media={"text/csv": _CSV_EXAMPLE})
 
 
 @dataclass(frozen=True)
