@@ -25,7 +25,7 @@ from offerhub.storage.users import UserRecord
 from tests.chaos import contract_flags
 from tests.chaos.cases import FOLDER_VARIABLE, CaseFolder
 from tests.chaos.forked import ForkedWorker
-from tests.e2e.rig import Rig, WorkerProcess, acting
+from tests.e2e.rig import Rig, WorkerProcess, acting, patient_client
 
 PATIENCE_S = 240.0
 ESCROWS_AT_ONCE = 20
@@ -83,31 +83,31 @@ class Installation(Rig):
         return user
 
     async def fault(self, kind: str, **settings: object) -> str:
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             answer = await client.post(f"{self.sandbox.url}/control/faults", json={"kind": kind, **settings})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
     async def fired(self, fault_id: str) -> int:
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             board = (await client.get(f"{self.sandbox.url}/control/faults")).raise_for_status().json()
         return next(int(fault["fired"]) for fault in [*board["active"], *board["spent"]] if fault["id"] == fault_id)
 
     async def heal(self, fault_id: str = "") -> None:
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             path = f"/control/faults/{fault_id}" if fault_id else "/control/faults"
             (await client.delete(f"{self.sandbox.url}{path}")).raise_for_status()
 
     async def pass_time(self, seconds: int) -> None:
         """The network's clock jumps, and a ledger closes after that."""
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             (await client.post(f"{self.sandbox.url}/control/clock/advance", json={"seconds": seconds})).raise_for_status()
             (await client.post(f"{self.sandbox.url}/control/ledger", json={"close": 1})).raise_for_status()
 
     async def payee(self) -> str:
         """An account outside that can receive USDC."""
         keypair = Keypair.random()
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             (await client.get(self.sandbox.environment["FRIENDBOT_URL"], params={"addr": keypair.public_key})).raise_for_status()
         horizon = Server(self.sandbox.url)
         source = await asyncio.to_thread(horizon.load_account, keypair.public_key)
@@ -121,7 +121,7 @@ class Installation(Rig):
         return keypair.public_key
 
     async def _trusts_usdc(self, address: str) -> bool:
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             answer = await client.get(f"{self.sandbox.url}/control/accounts/{address}")
         return "USDC" in answer.text
 
@@ -217,7 +217,7 @@ class Installation(Rig):
     async def ask_trustless(self, question: str, name: str, contract_ids: list[str]) -> list[dict[str, Any]]:
         """One answer for each contract. Asked as seldom as possible: where Trustless Work counts requests, these count too."""
         answers: list[dict[str, Any]] = []
-        async with httpx.AsyncClient(headers={"x-api-key": self.sandbox.environment["TRUSTLESS_WORK_API_KEY"]}) as client:
+        async with patient_client(headers={"x-api-key": self.sandbox.environment["TRUSTLESS_WORK_API_KEY"]}) as client:
             url = f"{self.sandbox.environment['TRUSTLESS_WORK_URL']}/helper/{question}"
             for first in range(0, len(contract_ids), ESCROWS_AT_ONCE):
                 asked = {name: contract_ids[first : first + ESCROWS_AT_ONCE], "validateOnChain": "true"}
@@ -245,13 +245,13 @@ class Installation(Rig):
         assert {row["times"] for row in await self.rows(compensations)} <= {1}
 
     async def _transaction(self, inner_hash: str) -> dict[str, Any] | None:
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             answer = await client.get(f"{self.sandbox.url}/transactions/{inner_hash}")
         return None if answer.status_code == 404 else dict(answer.raise_for_status().json())
 
     async def _sent_by(self, account: str) -> set[str]:
         """Hashes of the transactions that used up this account's sequence numbers."""
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             url = f"{self.sandbox.url}/accounts/{account}/transactions"
             answer = (await client.get(url, params={"limit": 200, "include_failed": "true"})).raise_for_status().json()
         sent = [record for record in answer["_embedded"]["records"] if record["source_account"] == account]

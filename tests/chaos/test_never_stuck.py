@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-import httpx
 import pytest
 
 from offerhub.commands.order_facts import Accepted
@@ -18,6 +17,7 @@ from tests.chaos import journeys
 from tests.chaos.cases import Mode, Policy
 from tests.chaos.conftest import Install
 from tests.chaos.installation import Installation, together
+from tests.e2e.rig import patient_client
 from tests.services import TestServices, start_sandbox
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
@@ -106,7 +106,7 @@ async def test_budget_of_two_processes_never_provokes_a_429(install: Install, se
     """Ten lives at once want more than twice what Trustless Work admits in a minute, and no request of theirs is one too many."""
     async with _two_workers(install(), services, requests_per_minute=30) as installation:
         await together(journeys.life(installation) for _ in range(10))
-        async with httpx.AsyncClient() as client:
+        async with patient_client() as client:
             state = (await client.get(f"{installation.sandbox.url}/control/state")).raise_for_status().json()
         assert state["trustlessWork"]["requests"]["refused"] == 0
         assert state["trustlessWork"]["requests"]["admitted"] > 60

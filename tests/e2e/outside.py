@@ -36,7 +36,7 @@ class OutsideAccount:
     async def open(cls, sandbox: SandboxServer, limit_stroops: int = NO_LIMIT) -> OutsideAccount:
         """An account with lumens and, unless the limit is 0, a trustline to the sandbox's USDC."""
         account = cls(sandbox, Keypair.random())
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             (await client.get(sandbox.environment["FRIENDBOT_URL"], params={"addr": account.address})).raise_for_status()
         if limit_stroops:
             await account.set_limit(limit_stroops)
@@ -53,7 +53,7 @@ class OutsideAccount:
 
     async def payments(self) -> list[dict[str, Any]]:
         """USDC payments to this account, oldest first, each with its transaction."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             parameters = {"limit": "200", "join": "transactions"}
             answer = await client.get(f"{self.sandbox.url}/accounts/{self.address}/payments", params=parameters)
         records = answer.raise_for_status().json()["_embedded"]["records"]

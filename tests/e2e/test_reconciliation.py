@@ -138,7 +138,7 @@ async def reconciling(rig: Rig) -> AsyncIterator[Reconciler]:
     environment = rig.sandbox.environment
     names = ("NETWORK_PASSPHRASE", "USDC_ISSUER", "TRUSTLESS_WORK_FACTORY", "TRUSTLESS_WORK_WASM_HASH", "TRUSTLESS_WORK_FEE_ADDRESS")
     network = StellarNetwork(*(environment[name] for name in names))
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         server = ContractRpc(environment["STELLAR_RPC_URL"], network, http)
         yield Reconciler(rig.database, Horizon(rig.sandbox.url, network, http), network, server, 50)
 

@@ -54,5 +54,5 @@ async def _is_submitted(rig: Rig, operation_id: str) -> bool:
 
 
 async def _control(rig: Rig, path: str, body: dict[str, object]) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         (await client.post(f"{rig.sandbox.url}/control/{path}", json=body)).raise_for_status()

@@ -168,7 +168,7 @@ async def test_destinations_on_the_network(api: Api, user: UserRecord, sandbox: 
     }.items():
         assert sentence in (await refused(api, wish(user, address), 422, code))["message"], address
     freeze = {"kind": "freeze_trustline", "account": outside.address, "asset": f"USDC:{sandbox.environment['USDC_ISSUER']}"}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         fault = (await client.post(f"{sandbox.url}/control/faults", json=freeze)).raise_for_status().json()
         assert "does not let" in (await refused(api, wish(user, outside.address), 422, code))["message"]
         (await client.delete(f"{sandbox.url}/control/faults/{fault['id']}")).raise_for_status()

@@ -193,7 +193,7 @@ def _says(payments: list[Any] | None = None, **fields: Any) -> Any:
 
 async def _know_a_late_ledger(town: Town) -> None:
     """As if the network had been seen at a ledger far from its beginning."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         (await client.post(f"{town.sandbox.url}/control/ledger", json={"close": 200})).raise_for_status()
     user = await town.user()
     await town.faucet(str(user.public_key), "0.01")

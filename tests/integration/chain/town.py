@@ -119,7 +119,7 @@ class Town:
     async def account(self, *trusted: Asset) -> Keypair:
         """Funded by the sandbox's friendbot, with trustlines for USDC and ``trusted``."""
         keypair = Keypair.random()
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             (await client.get(f"{self.sandbox.url}/friendbot", params={"addr": keypair.public_key})).raise_for_status()
         await self.send(keypair, *(ChangeTrust(asset) for asset in (self.usdc, *trusted)))
         return keypair
@@ -219,7 +219,7 @@ class Town:
         return int((await self.stream()).cursor) >= token
 
     async def payments(self, limit: int) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.get(f"{self.sandbox.url}/payments", params={"order": "desc", "limit": str(limit)})
         records: list[dict[str, Any]] = answer.json()["_embedded"]["records"]
         return records
