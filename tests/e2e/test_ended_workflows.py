@@ -27,9 +27,13 @@ async def test_release_whose_workflows_were_terminated_is_told_again_and_pays_on
     await rig.deposit(buyer, AMOUNT)
     order = await rig.order(buyer, seller, AMOUNT)
     await rig.funded(order.id)
-    accepted = await rig.accept_release(order.id)
-    await rig.until(lambda: rig.attempts_of(accepted.operation.id))
-    rig.kill_worker()
+    await rig.control("ledger", {"intervalSeconds": None})
+    try:
+        accepted = await rig.accept_release(order.id)
+        await rig.until(lambda: rig.attempts_of(accepted.operation.id))
+        rig.kill_worker()
+    finally:
+        await rig.control("ledger", {"intervalSeconds": 0})
     client = await rig.temporal()
     for workflow_id in (f"order/{order.id}", f"release/{order.id}"):
         await client.get_workflow_handle(workflow_id).terminate("an operator's mistake")
