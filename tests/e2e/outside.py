@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from stellar_sdk import Address, Asset, Keypair, Server, TransactionBuilder, scval, xdr
+from stellar_sdk import Address, Asset, Keypair, Server, TransactionBuilder, TransactionEnvelope, scval, xdr
 from stellar_sdk.exceptions import BadResponseError
 
 from offerhub.commands.withdrawals import AcceptedWithdrawal, RequestWithdrawal, request_withdrawal
@@ -17,7 +17,7 @@ from offerhub.storage import withdrawals
 from offerhub.storage.users import UserRecord
 from offerhub.storage.withdrawals import WithdrawalRecord
 from sandbox.ledger.footprint import holding_key, instance_key
-from tests.e2e.rig import Rig, acting
+from tests.e2e.rig import Rig, acting, patient_client
 from tests.services import SandboxServer
 
 NO_LIMIT = 2**63 - 1
@@ -63,13 +63,23 @@ class OutsideAccount:
         """A call of the asset's own contract: nobody can keep a stranger from making a present."""
         await self._submit(lambda builder: _transfer(builder, self, contract_id, amount_stroops))
 
-    async def _submit(self, add: Any) -> None:
-        horizon = Server(self.sandbox.url)
-        source = await asyncio.to_thread(horizon.load_account, self.address)
+    async def queue_payment_into_contract(self, contract_id: str, amount_stroops: int) -> None:
+        """The same, without waiting for the ledger that it will be in."""
+        envelope = await self._signed(lambda builder: _transfer(builder, self, contract_id, amount_stroops))
+        async with patient_client() as client:
+            answer = await client.post(f"{self.sandbox.url}/transactions_async", data={"tx": envelope.to_xdr()})
+        assert answer.json()["tx_status"] == "PENDING", answer.text
+
+    async def _signed(self, add: Any) -> TransactionEnvelope:
+        source = await asyncio.to_thread(Server(self.sandbox.url).load_account, self.address)
         builder = TransactionBuilder(source, self.sandbox.environment["NETWORK_PASSPHRASE"], base_fee=1000)
         # Another test may have advanced the ledger's clock far beyond ours.
-        envelope = add(builder).add_time_bounds(0, 0).build()
+        envelope: TransactionEnvelope = add(builder).add_time_bounds(0, 0).build()
         envelope.sign(self.keypair)
+        return envelope
+
+    async def _submit(self, add: Any) -> None:
+        horizon, envelope = Server(self.sandbox.url), await self._signed(add)
         try:
             await asyncio.to_thread(horizon.submit_transaction, envelope)
         except BadResponseError:

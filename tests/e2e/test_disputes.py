@@ -175,14 +175,12 @@ async def test_gift_between_our_look_and_our_envelope_only_costs_another_envelop
     await rig.control("ledger", {"intervalSeconds": None})
     try:
         # It waits for the next ledger, ahead of ours, and is in no balance yet.
-        giving = asyncio.create_task(giver.pay_into_contract(contract_id, 1))
-        await asyncio.sleep(1)
+        await giver.queue_payment_into_contract(contract_id, 1)
         wanted = ResolveDispute(opened.dispute.id, Decision.FULL_RELEASE, "ana")
         accepted = await rig.commit(lambda t: resolve_dispute(t, wanted))
         await rig.until(lambda: _is_submitted(rig, accepted.operation.id))
     finally:
         await rig.control("ledger", {"intervalSeconds": 0})
-    await giving
     await rig.succeeded(accepted)
     assert [attempt.state for attempt in await rig.attempts_of(accepted.operation.id)] == ["REJECTED", "CONFIRMED"]
     await assert_paid(rig, await rig.closed(order.id, "RELEASED"), parties, shares(AMOUNT, 1))

@@ -45,7 +45,7 @@ async def test_a_run_on_demand_looks_at_every_part(rig: Rig) -> None:
             found = await reconciliation.get_run(reader, run.id)
         return found if found is not None and found.status == "COMPLETED" else None
 
-    finished: RunRecord = await rig.until(completed, 60)
+    finished: RunRecord = await rig.until(completed)
     assert set(finished.figures) == set(Part)
     assert finished.figures["wallets"]["checked"] >= 1
     assert finished.figures["platform"]["checked"] >= 4
