@@ -31,6 +31,11 @@ def compose_id(prefix: str, unix_ms: int, entropy: bytes) -> str:
     return f"{prefix}_" + "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -5, -5))
 
 
+def first_id_at(prefix: str, unix_ms: int) -> str:
+    """No id of that moment or later is less; the moments before 1970 and after 10889 are as those."""
+    return compose_id(prefix, min(max(unix_ms, 0), (1 << 48) - 1), bytes(ENTROPY_BYTES))
+
+
 def order_workflow_id(order_id: str) -> str:
     return f"order/{order_id}"
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.integration.api.conftest import Api
 
@@ -131,6 +133,31 @@ async def test_orders_are_listed_newest_first_by_pages_and_filters(api: Api) -> 
     unknown = await api.client.get("/orders", params={"buyer": buyer})
     assert unknown.status_code == 400
     assert (await api.client.get("/orders", params={"limit": 101})).status_code == 400
+
+
+async def test_orders_are_listed_by_the_time_of_their_creation(api: Api) -> None:
+    buyer, seller = await parties(api)
+    made = [await created(await api.client.post("/orders", json=wish(buyer, seller))) for _ in range(4)]
+    base = datetime.now(UTC) - timedelta(minutes=30)
+    async with api.market.command() as transaction:
+        for number, order in enumerate(made):
+            moment = base + timedelta(minutes=number)
+            await transaction.run(text("UPDATE orders SET created_at = :moment WHERE id = :id"), moment=moment, id=order["id"])
+
+    async def listed(**between: float) -> list[int]:
+        params = {name: (base + timedelta(minutes=minutes)).isoformat() for name, minutes in between.items()}
+        found = (await api.client.get("/orders", params=params)).json()["data"]
+        return [[order["id"] for order in made].index(one["id"]) for one in found]
+
+    assert await listed(createdAfter=1) == [3, 2], "not itself"
+    assert await listed(createdBefore=2) == [1, 0]
+    assert await listed(createdAfter=0.5, createdBefore=2.5) == [2, 1]
+    assert await listed(createdAfter=90) == []
+    assert await listed(createdBefore=-90) == []
+    for ever in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+        for name in ("createdAfter", "createdBefore"):
+            found = (await api.client.get("/orders", params={name: ever})).json()["data"]
+            assert len(found) == (4 if (name == "createdAfter") == ever.startswith("0") else 0), (name, ever)
 
 
 async def test_deposits_and_operations_are_listed(api: Api) -> None:

@@ -11,7 +11,7 @@ from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
 from offerhub.domain.events import CATALOGUE, Event, payload_schema
 from offerhub.domain.fees import MAX_PLATFORM_FEE_BPS, pay_out, split_release
-from offerhub.domain.ids import compose_id
+from offerhub.domain.ids import compose_id, first_id_at
 from offerhub.domain.ledger import Entry, Posting
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
 from offerhub.domain.states import ESCROW_TRANSITIONS, ORDER_TRANSITIONS, MilestoneState, OrderState, check_order_transition
@@ -51,6 +51,10 @@ def test_ids_sort_by_time(first_ms: int, second_ms: int, one: bytes, other: byte
     assert len(first) == len("ord_") + 26
     if first_ms != second_ms:
         assert (first < second) == (first_ms < second_ms)
+    assert first_id_at("ord", first_ms) <= first
+    assert (first_id_at("ord", second_ms) <= first) == (second_ms <= first_ms)
+    assert first_id_at("ord", -first_ms - 1) == first_id_at("ord", 0)
+    assert first_id_at("ord", 2**48 + first_ms) == first_id_at("ord", 2**48 - 1)
 
 
 def test_a_release_plan_holds_only_what_the_contract_does_not_record_yet() -> None:
