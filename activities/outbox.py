@@ -114,8 +114,9 @@ class Dispatcher:
             else:
                 delivered.append(message.id)
         async with self._database.transaction(_DISPATCHER) as transaction:
-            await operations.mark_dispatched(transaction, delivered)
-            await operations.give_back(transaction, failed)
+            operations.mark_dispatched(transaction, delivered)
+            if failed:
+                operations.give_back(transaction, failed)
         return len(delivered), len(failed)
 
     async def _deliver(self, message: PendingMessage) -> None:
@@ -135,13 +136,14 @@ class Dispatcher:
 
     async def _tell_order(self, message: PendingMessage) -> None:
         payload = OrderMessage(**message.payload)
-        if message.priority == BACKGROUND_PRIORITY:
+        summary = self._summaries.get(payload.order_id)
+        if summary is None or message.priority == BACKGROUND_PRIORITY:
             async with self._database.reading() as reader:
                 order = await look_at_order(reader, payload.order_id)
-            if order.state == OrderState.CLOSED:
+            if message.priority == BACKGROUND_PRIORITY and order.state == OrderState.CLOSED:
                 await self._signal_if_running(message, payload)
                 return
-        summary = await self._summary(payload.order_id)
+            summary = self._remember(order)
         await self._start_or_signal(message, OrderInput(payload.order_id), payload, summary)
 
     async def _tell_dispute(self, message: PendingMessage) -> None:
@@ -200,13 +202,9 @@ class Dispatcher:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
 
-    async def _summary(self, order_id: str) -> str:
-        """Amount and parties never change, so an order is read once for all its messages."""
-        known = self._summaries.get(order_id)
-        if known is None:
-            async with self._database.reading() as reader:
-                order: OrderView = await look_at_order(reader, order_id)
-            known = self._summaries[order_id] = order_summary(order)
-            if len(self._summaries) > _KNOWN_SUMMARIES:
-                self._summaries.popitem(last=False)
-        return known
+    def _remember(self, order: OrderView) -> str:
+        """Amount and parties never change, so the messages of an operation need not read them again."""
+        summary = self._summaries[order.order_id] = order_summary(order)
+        if len(self._summaries) > _KNOWN_SUMMARIES:
+            self._summaries.popitem(last=False)
+        return summary

@@ -66,7 +66,7 @@ async def close_order(transaction: Transaction, order: OrderRecord, final_status
 
 async def _move(transaction: Transaction, order: OrderRecord, change: StateChange, fields: Mapping[str, str | None]) -> OrderRecord:
     check_order_transition(order.state, change.target)
-    await orders.set_state(transaction, order.id, change)
+    orders.set_state(transaction, order.id, change)
     transaction.audit(f"order.{change.target.lower()}", ("order", order.id), {"state": order.state}, {"state": change.target})
     moved = replace(
         order,

@@ -64,7 +64,7 @@ async def create_order(transaction: Transaction, request: CreateOrder, terms: Te
     for user_id in (request.buyer_id, request.seller_id):
         check_standing(user_id, standings.get(user_id))
     order = _new_order(transaction, request, terms)
-    await orders.insert(transaction, order)
+    orders.insert(transaction, order)
     emit_order(transaction, "order.created", order, clientOrderRef=order.client_order_ref)
     after = {"state": order.state, "amount": format_amount(order.amount), "buyerId": order.buyer_id, "sellerId": order.seller_id}
     transaction.audit("order.created", ("order", order.id), None, after)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import text
 
 from offerhub.domain.errors import LedgerMismatchError
@@ -23,7 +22,7 @@ _POST = text(
         RETURNING id
     ), entry AS (
         SELECT posting.id AS posting_id, e.account, e.amount
-        FROM posting, jsonb_to_recordset(CAST(:entries AS jsonb)) AS e(account text, amount bigint)
+        FROM posting, unnest(CAST(:accounts AS text[]), CAST(:amounts AS bigint[])) AS e(account, amount)
     ), written AS (
         INSERT INTO ledger_entries (posting_id, account, amount) SELECT posting_id, account, amount FROM entry
     ), locked AS (
@@ -76,13 +75,13 @@ async def post(transaction: Transaction, posting: Posting) -> dict[str, int] | N
     An account that would fall below zero raises the database's check violation (``account_not_negative``); one that was never
     opened raises ``LedgerMismatchError``.
     """
-    entries = [{"account": entry.account, "amount": entry.amount_stroops} for entry in posting.entries]
     rows = await transaction.rows(
         _POST,
         reference=posting.reference,
         kind=posting.kind,
         transaction_hash=posting.transaction_hash,
-        entries=orjson.dumps(entries).decode(),
+        accounts=[entry.account for entry in posting.entries],
+        amounts=[entry.amount_stroops for entry in posting.entries],
         now=transaction.now,
     )
     balances = {row["account"]: row["balance"] for row in rows}

@@ -7,7 +7,8 @@ from functools import cache
 
 from sqlalchemy import TextClause, text
 
-from offerhub.storage.unit_of_work import Row, Transaction
+from offerhub.storage.session import Row
+from offerhub.storage.unit_of_work import Transaction
 
 
 async def newest_first(

@@ -226,9 +226,9 @@ async def claim_messages(transaction: Transaction, priorities: tuple[int, int], 
     return sorted(claimed, key=lambda message: (message.priority, message.id))
 
 
-async def give_back(transaction: Transaction, message_ids: list[int]) -> None:
+def give_back(transaction: Transaction, message_ids: list[int]) -> None:
     """These could not be delivered; anybody may try them at once."""
-    await transaction.run(_GIVE_BACK, ids=message_ids)
+    transaction.send(_GIVE_BACK, ids=message_ids)
 
 
 async def tell_again(transaction: Transaction, after: timedelta) -> int:
@@ -236,7 +236,7 @@ async def tell_again(transaction: Transaction, after: timedelta) -> int:
     return await transaction.run(_TELL_AGAIN, told_before=transaction.now - after)
 
 
-async def mark_dispatched(transaction: Transaction, message_ids: list[int]) -> None:
+def mark_dispatched(transaction: Transaction, message_ids: list[int]) -> None:
     """These were delivered; with an operation's message, older word that the same order has changed needs no delivery any more."""
-    await transaction.run(_DISPATCHED, ids=message_ids, now=transaction.now)
-    await transaction.run(_SUPERSEDED, ids=message_ids, now=transaction.now)
+    transaction.send(_DISPATCHED, ids=message_ids, now=transaction.now)
+    transaction.send(_SUPERSEDED, ids=message_ids, now=transaction.now)

@@ -77,9 +77,11 @@ _INSERT = text(
 )
 _SET_STATE = text(
     """
-    UPDATE orders SET state = :target, final_status = :final_status, cancel_reason = coalesce(:reason, cancel_reason), updated_at = :now,
+    -- An order in another state than the one it was locked in would end up without any, which the column refuses.
+    UPDATE orders SET state = CASE state WHEN :current THEN :target END, final_status = :final_status,
+                      cancel_reason = coalesce(:reason, cancel_reason), updated_at = :now,
                       closed_at = CASE WHEN :target = 'CLOSED' THEN CAST(:now AS timestamptz) END
-    WHERE id = :id AND state = :current
+    WHERE id = :id
     """
 )
 _SET_MILESTONE = text(
@@ -222,9 +224,9 @@ class EscrowChange:
     refund_hash: str | None = None
 
 
-async def insert(transaction: Transaction, order: OrderRecord) -> None:
+def insert(transaction: Transaction, order: OrderRecord) -> None:
     milestones = [{name: getattr(m, name) for name in ("id", "position", "ref", "title", "amount")} for m in order.milestones]
-    await transaction.run(
+    transaction.send(
         _INSERT,
         id=order.id,
         client_order_ref=order.client_order_ref,
@@ -259,8 +261,8 @@ async def not_emptied(transaction: Transaction, untouched_since: datetime, limit
 
 async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:
     """The order as it is now, locked until the transaction ends: the first lock of every command on an order."""
-    if await transaction.first(_LOCK, id=order_id) is None:
-        return None
+    # Two statements: only one that begins when the lock is had sees all that its last holder has committed.
+    transaction.send(_LOCK, id=order_id)
     return await get(transaction, order_id)
 
 
@@ -283,9 +285,9 @@ class StateChange:
     reason: str | None = None
 
 
-async def set_state(transaction: Transaction, order_id: str, change: StateChange) -> None:
-    if await transaction.run(_SET_STATE, id=order_id, **vars(change), now=transaction.now) != 1:
-        raise RuntimeError(f"order {order_id} changed under its lock")
+def set_state(transaction: Transaction, order_id: str, change: StateChange) -> None:
+    """Of an order that this transaction has locked."""
+    transaction.send(_SET_STATE, id=order_id, **vars(change), now=transaction.now)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from datetime import datetime
 from sqlalchemy import text
 
 from offerhub.storage.ledger import FIGURES, UserBalance
-from offerhub.storage.unit_of_work import Row, Transaction
+from offerhub.storage.session import Row
+from offerhub.storage.unit_of_work import Transaction
 
 _BOOKED = """
     account AS (

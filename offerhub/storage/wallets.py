@@ -8,7 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from offerhub.storage.unit_of_work import Row, Transaction
+from offerhub.storage.session import Row
+from offerhub.storage.unit_of_work import Transaction
 
 _INSERT = text(
     """

@@ -24,7 +24,7 @@ KEPT_MS = 3_600_000
 BATCH = 500
 _IDLE_POLL_S = 0.25
 # Under load a pass per commit would cost more than the commits: what comes within this time shares one.
-_GATHER_S = 0.005
+_GATHER_S = 0.02
 _RETRY_S = 1.0
 _TRIM_EVERY_S = 60.0
 _RELAY = Context(actor_id="system", correlation_id="relay")

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from api.__main__ import _GRACE_S
 from api.auth import _FRESH_S
@@ -221,7 +222,8 @@ async def test_positions_follow_commits_not_inserts(postgres_url: str, redis_url
     context = Context("system", "req_test")
     async with database.transaction(context) as early:
         await create_user(early, CreateUser("early"))
-        await early.flush()
+        early.flush()
+        await early.rows(text("SELECT 1"))
         async with database.transaction(context) as late:
             await create_user(late, CreateUser("late"))
         assert await relay.relay_once() == 1

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from devstack import ports, valkey
 from offerhub.domain.context import Context
@@ -73,7 +74,8 @@ async def _write(database: Database, writer: int) -> None:
                 user = f"w{writer}t{turn}n{number}"
                 payload = {"userId": f"usr_{user}", "externalUserId": user, "type": "BOTH"}
                 transaction.emit(Event("user.created", f"usr_{user}", payload, (f"usr_{user}",)))
-            await transaction.flush()
+            transaction.flush()
+            await transaction.rows(text("SELECT 1"))
             transaction._events.clear()
             # Written, with its place among the inserts, but not committed yet.
             await asyncio.sleep(chance.random() * 0.03)

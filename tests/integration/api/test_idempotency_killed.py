@@ -162,7 +162,7 @@ async def test_killed_anywhere_it_leaves_nothing_or_all(mortal: Mortal, request_
         left[everything].append(number)
     else:
         raise AssertionError(f"more than {MOST_BOUNDARIES} boundaries")
-    assert len(left[False]) > 3
+    assert len(left[False]) >= 3
     assert left[True], "killed after its commit, too"
     assert max(left[False]) < min(left[True]), "there is one commit"
     await mortal.market.assert_books_balance()

@@ -26,7 +26,8 @@ async def written(database: Database, name: str, before_commit: Callable[[], Awa
     async with database.transaction(Context("key_test", f"req_{name}")) as transaction:
         transaction.audit("thing.done", ("thing", name), None, {"name": name})
         if before_commit is not None:
-            await transaction.flush()
+            transaction.flush()
+            await transaction.rows(text("SELECT 1"))
             transaction._audit.clear()
             await before_commit()
 
@@ -100,6 +101,18 @@ async def test_nothing_of_it_can_be_changed(market: Market, table: str, change: 
     async with market.database.engine.connect() as connection:
         with pytest.raises(DBAPIError, match="append-only"):
             await connection.exec_driver_sql(change.format(table, column, column))
+
+
+@pytest.mark.parametrize("change", ["position = NULL", "position = 1, type = 'x'", "payload = '{}'", "position = 1, inserted = DEFAULT"])
+async def test_an_event_gets_its_position_once_and_nothing_else(market: Market, change: str) -> None:
+    await market.user()
+    only = "WHERE id = (SELECT min(id) FROM events)"
+    async with market.database.engine.connect() as connection:
+        with pytest.raises(DBAPIError, match="append-only"):
+            await connection.exec_driver_sql(f"UPDATE events SET {change} {only}")  # noqa: S608
+        await connection.exec_driver_sql(f"UPDATE events SET position = 1 {only}")  # noqa: S608
+        with pytest.raises(DBAPIError, match="append-only"):
+            await connection.exec_driver_sql(f"UPDATE events SET position = 2 {only}")  # noqa: S608
 
 
 async def test_the_verifier_finds_what_a_superuser_changed(market: Market) -> None:
