@@ -98,6 +98,8 @@ WORKFLOWS = [
 # The workflow's own module is still reloaded and checked; our pure modules need not be.
 PASSED_THROUGH = ("offerhub", "workflows")
 STOP_PATIENCE = timedelta(seconds=20)
+# Its activities have ended long before.
+STOP_LIMIT_S = 40.0
 CACHED_WORKFLOWS = 2_000
 # What waits for a worker that was killed goes to another after this; for one that is merely busy, that costs a replay.
 DEAD_WORKER_NOTICED = timedelta(seconds=3)
@@ -269,7 +271,7 @@ async def _serve_role(role: str, client: Client, adapters: Adapters, stop: async
         for task in tasks[1:]:
             task.cancel()
         if not tasks[0].done():
-            await worker.shutdown()
+            await shut_down(worker, tasks[0])
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -291,6 +293,19 @@ async def _start_singletons(role: str, client: Client, adapters: Adapters) -> No
         await _start_once(client, DepositsWorkflow.run, DEPOSITS_WORKFLOW_ID, "Deposits from the payments stream")
         await schedule_reconciliation(client, timedelta(minutes=adapters.settings.reconciliation_minutes))
         await look_at_all_endpoints(client, adapters.database)
+
+
+async def shut_down(worker: Worker, running: asyncio.Task[None]) -> None:
+    """Under load Temporal's core sometimes never returns from the last step of a shutdown: then it is abandoned.
+
+    ``temporalio/sdk-rust`` issue 1537 is of this kind: an activity's heartbeat is under way when its worker stops.
+    """
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await worker.shutdown()
+    except TimeoutError:
+        _log.warning("worker.shutdown_abandoned", task_queue=worker.task_queue, after_s=STOP_LIMIT_S)
+        running.cancel()
 
 
 async def _keep(role: str, client: Client, adapters: Adapters, stop: asyncio.Event) -> None:

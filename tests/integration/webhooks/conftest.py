@@ -37,7 +37,7 @@ from offerhub.stream.relay import Relay
 from offerhub.stream.webhook_secrets import WebhookSecrets
 from offerhub.stream.webhook_sending import WebhookSender
 from tests.receiver import Receiver, receiving
-from worker import workflow_runner
+from worker import shut_down, workflow_runner
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 PATIENT = RetrySchedule(first=timedelta(milliseconds=50), longest=timedelta(milliseconds=200), give_up_after=timedelta(minutes=1))
@@ -114,13 +114,21 @@ async def opened(postgres_url: str, redis_url: str, temporal_address: str, sched
         for work in (hub.run(), Relay(database, redis, nudges).run(), Dispatcher(database, client, nudges, 10).run()):
             stack.push_async_callback(_canceled, asyncio.create_task(work))
         activities = [DeliveryActivities(tools).deliver_webhooks]
-        await stack.enter_async_context(
-            Worker(client, task_queue=ORDERS_QUEUE, workflows=[WebhookDeliveryWorkflow], workflow_runner=workflow_runner())
-        )
-        await stack.enter_async_context(
-            Worker(client, task_queue=STREAMS_QUEUE, activities=activities, interceptors=[FailureInterceptor()])
-        )
+        workflows = Worker(client, task_queue=ORDERS_QUEUE, workflows=[WebhookDeliveryWorkflow], workflow_runner=workflow_runner())
+        await stack.enter_async_context(_working(workflows))
+        deliveries = Worker(client, task_queue=STREAMS_QUEUE, activities=activities, interceptors=[FailureInterceptor()])
+        await stack.enter_async_context(_working(deliveries))
         yield Site(database, client, keeper)
+
+
+@asynccontextmanager
+async def _working(worker: Worker) -> AsyncIterator[None]:
+    running = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        await shut_down(worker, running)
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def _canceled(task: asyncio.Task[None]) -> None:
