@@ -16,6 +16,13 @@ from tests.services import PostgresServer, SandboxServer, TestServices, start_sa
 Install = Callable[[], Installation]
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures of `make chaos`: how many cases the tests have made of the code."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid}: {value} {name}")
+
+
 @pytest.fixture(scope="session")
 def hostile_sandbox(services: TestServices) -> SandboxServer:
     return start_sandbox(services)

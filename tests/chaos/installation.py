@@ -144,7 +144,7 @@ class Installation(Rig):
 
     async def assert_settled(self) -> None:
         """Nothing under way is left, and books, chain and attempts tell one and the same story."""
-        await self.until(self._is_quiet)
+        await self.until(self.is_quiet)
         await self._assert_one_application_per_intent()
         await self._assert_chain_knows_no_more()
         await self.assert_books_equal_chain(*self.parties)
@@ -153,7 +153,8 @@ class Installation(Rig):
         await self._assert_promises_kept()
         assert self.cases.violations() == []
 
-    async def _is_quiet(self) -> bool:
+    async def is_quiet(self) -> bool:
+        """Nothing is under way."""
         left = await self.rows(
             """SELECT (SELECT count(*) FROM workflow_messages WHERE dispatched_at IS NULL)
                     + (SELECT count(*) FROM operations WHERE status NOT IN ('SUCCEEDED', 'FAILED'))

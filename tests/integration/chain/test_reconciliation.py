@@ -9,7 +9,15 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
-from stellar_sdk import Asset, Keypair, Payment
+from stellar_sdk import (
+    Asset,
+    BeginSponsoringFutureReserves,
+    ChangeTrust,
+    CreateAccount,
+    EndSponsoringFutureReserves,
+    Keypair,
+    Payment,
+)
 
 from offerhub.commands.deposits import book_payments
 from offerhub.domain.ledger import Entry, Posting
@@ -173,6 +181,18 @@ async def test_a_platform_account_that_runs_low_raises_one_alert(town: Town) -> 
     [told] = await town.events("platform_account.low")
     assert (told["kind"], told["minimumXlm"]) == ("FEE", "9500.00")
     assert await town.events("reconciliation.drift_detected") == []
+
+
+async def test_what_a_sponsor_has_set_aside_for_wallets_is_not_left_to_spend(town: Town) -> None:
+    sponsor, opened = await town.wallet("SPONSOR"), Keypair.random()
+    begin, end = BeginSponsoringFutureReserves(opened.public_key), EndSponsoringFutureReserves(source=opened.public_key)
+    create, trust = CreateAccount(opened.public_key, "0"), ChangeTrust(town.usdc, source=opened.public_key)
+    await town.send(sponsor, begin, create, trust, end, signers=(opened,))
+    account = await town.horizon.account(sponsor.public_key)
+    assert account is not None
+    _, [low] = await town.reconcile(least_xlm=20_000)
+    # Two for being there and one for its trustline; two and one of the wallet.
+    assert (low.kind, low.resource_id, low.found) == ("PLATFORM_ACCOUNT_LOW", sponsor.public_key, account.xlm_stroops - 6 * 5_000_000)
 
 
 async def test_an_envelope_without_an_outcome_after_its_time(town: Town) -> None:
