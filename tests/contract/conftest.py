@@ -31,7 +31,7 @@ async def deployment(stack: dict[str, Any]) -> Deployment:
     described = sandbox.state(port)
     network = SandboxServer(stack["sandboxUrl"], described, sandbox.server_environment(port, described))
     payee = await OutsideAccount.open(network)
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {stack['masterKey']}"}, trust_env=False) as master:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {stack['masterKey']}"}, trust_env=False, timeout=60) as master:
         made = await master.post(f"{stack['apiUrl']}/auth/api-keys", json={"name": "contract", "scopes": ["read"]})
     read_only = made.raise_for_status().json()["data"]["apiKey"]
     return Deployment(stack["apiUrl"], stack["apiKey"], read_only, stack["masterKey"], stack["sandboxUrl"], payee.address)

@@ -77,7 +77,7 @@ class Client:
 
     async def pay_in(self, user: str, amount: str) -> None:
         address = (await self.get(f"users/{user}/wallet/deposit"))["data"]["address"]
-        async with httpx.AsyncClient(trust_env=False) as outside:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as outside:
             paid = await outside.post(f"{self.deployment.sandbox_url}/control/faucet", json={"address": address, "amount": amount})
         assert paid.is_success, paid.text
         await until(lambda: self._has(user, amount))
@@ -101,7 +101,7 @@ class Client:
         return funded
 
 
-async def until(look: Callable[[], Awaitable[Any]], limit_s: float = 30) -> Any:
+async def until(look: Callable[[], Awaitable[Any]], limit_s: float = 120) -> Any:
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         found = await look()
@@ -245,7 +245,9 @@ async def test_a_request_repeated_after_a_503_is_done_once(client: Client, trade
     order = await client.order(*trade)
     key = {"Idempotency-Key": uuid.uuid4().hex}
     path = f"orders/{order['id']}/reserve"
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {client.deployment.master_key}"}, trust_env=False) as master:
+    async with httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {client.deployment.master_key}"}, trust_env=False, timeout=60
+    ) as master:
         drain = f"{client.deployment.api_url}/maintenance/drain"
         (await master.post(drain)).raise_for_status()
         try:

@@ -82,7 +82,7 @@ async def test_a_remainder_that_was_refused_is_paid_once_its_cause_is_gone(rig: 
     (buyer, seller), order = await _funded(rig, (FIRST,))
     extra = 9_000_001
     await gift(rig, order.the_escrow.contract_id, extra)
-    async with httpx.AsyncClient(base_url=f"{rig.sandbox.url}/control") as control:
+    async with httpx.AsyncClient(base_url=f"{rig.sandbox.url}/control", timeout=60) as control:
         frozen = {"kind": "freeze_trustline", "account": buyer.public_key}
         fault = (await control.post("/faults", json=frozen)).raise_for_status().json()
         await rig.succeeded(await rig.commit(lambda t: request_milestone_release(t, order.id, "m1")))

@@ -115,7 +115,7 @@ async def test_a_dead_envelope_is_followed_by_one_that_bids_more(rig: Rig) -> No
     """Fees have risen above the first bid: the network refuses it until it is too late for it."""
     user, outside = await rig.user(), await OutsideAccount.open(rig.sandbox)
     await rig.deposit(user, AMOUNT)
-    async with httpx.AsyncClient(base_url=rig.sandbox.url) as control:
+    async with httpx.AsyncClient(base_url=rig.sandbox.url, timeout=60) as control:
         surge = {"kind": "fee_surge", "feeStroops": 40_000, "account": user.public_key}
         fault = (await control.post("/control/faults", json=surge)).raise_for_status().json()
         try:

@@ -97,7 +97,7 @@ async def test_message_that_comes_while_an_ending_order_tells_the_index_is_looke
     """So comes a refund's compensation; nobody would send it again for minutes."""
     order = await _funded_order(rig)
     handle = (await rig.temporal()).get_workflow_handle(f"order/{order.id}")
-    async with httpx.AsyncClient(base_url=rig.sandbox.url) as control:
+    async with httpx.AsyncClient(base_url=rig.sandbox.url, timeout=60) as control:
         hanging = {"kind": "tw_timeout", "path": "indexer", "seconds": 4.0, "next": 1}
         fault = (await control.post("/control/faults", json=hanging)).raise_for_status().json()
         await rig.succeeded(await rig.accept_release(order.id))

@@ -58,7 +58,7 @@ def test_every_docs_anchor_exists() -> None:
 
 async def test_documents_are_public_and_in_both_places(api: Api) -> None:
     origin = api.url.removesuffix("/api/v1")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         documents = [(await client.get(f"{base}/openapi.json")).json() for base in (origin, api.url)]
         assert documents[0] == documents[1]
         for base, document in ((origin, "/openapi.json"), (api.url, "/api/v1/openapi.json")):

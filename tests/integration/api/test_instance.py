@@ -87,7 +87,7 @@ async def test_features_are_those_it_is_configured_for(postgres_url: str, redis_
     features = []
     for more in ({}, configured):
         services = create_services(settings(postgres_url, redis_url, **more))
-        async with serving(services) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with serving(services) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             features.append(set(Config.model_validate((await client.get(f"{url}/config")).json()["data"]).features))
     added = {"multi_release_escrow", "make_buyer_whole", "dispute_default_decision", "ledger_adjustments"}
     assert features[1] - features[0] == added

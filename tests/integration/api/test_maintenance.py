@@ -131,7 +131,10 @@ async def test_what_runs_is_finished_and_what_is_known_is_answered(api: Api) -> 
 
 async def test_another_process_knows_within_a_second_and_a_new_one_at_once(api: Api, postgres_url: str, redis_url: str) -> None:
     async def elsewhere() -> httpx.Response:
-        async with serving(create_services(settings(postgres_url, redis_url))) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with (
+            serving(create_services(settings(postgres_url, redis_url))) as url,
+            httpx.AsyncClient(trust_env=False, timeout=60) as client,
+        ):
             return await client.get(f"{url}/config")
 
     async with (

@@ -20,7 +20,7 @@ REQUESTS = "offerhub_http_request_duration_seconds_count"
 
 
 async def scraped(api: Api) -> Series:
-    async with httpx.AsyncClient(trust_env=False) as nobody:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as nobody:
         answer = await nobody.get(f"{api.url}/metrics")
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -108,7 +108,7 @@ async def test_without_the_database_the_rest_is_there(api: Api, postgres_url: st
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
 async def test_nobody_asks_through_a_proxy(api: Api, header: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         answer = await client.get(f"{api.url}/metrics", headers={header: "127.0.0.1"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "IP_NOT_ALLOWED")
     assert "x-request-id" in answer.headers

@@ -32,7 +32,7 @@ def test_it_serves_logs_json_and_ends_quickly_on_sigterm_with_a_stream_open(post
     )
     try:
         url = f"http://127.0.0.1:{port}/api/v1"
-        with httpx.Client(trust_env=False, headers={"Authorization": f"Bearer {MASTER}"}) as client:
+        with httpx.Client(trust_env=False, timeout=60, headers={"Authorization": f"Bearer {MASTER}"}) as client:
             for _ in range(2_000):
                 try:
                     client.get(f"{url}/health")

@@ -193,7 +193,7 @@ class Town:
     @asynccontextmanager
     async def fault(self, kind: str, **fields: Any) -> AsyncIterator[None]:
         """The sandbox misbehaves for the length of the block."""
-        async with httpx.AsyncClient(base_url=self.sandbox.url) as client:
+        async with httpx.AsyncClient(base_url=self.sandbox.url, timeout=60) as client:
             added = (await client.post("/control/faults", json={"kind": kind, **fields})).raise_for_status().json()
             try:
                 yield

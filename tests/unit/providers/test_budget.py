@@ -58,14 +58,14 @@ async def test_each_class_leaves_slots_to_those_above(redis: Redis, priority: Pr
 
 
 async def test_a_lower_class_stands_back_while_a_higher_one_waits(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten(monkeypatch, WINDOW_MS=400, PATIENCE_MS=300, STAND_BACK_MS=100)
+    shorten(monkeypatch, WINDOW_MS=1_600, PATIENCE_MS=1_200, STAND_BACK_MS=400)
     budget = RequestBudget(redis, "tw", 10)
     assert await taken(budget, RELEASE, 10) == 10
     assert await budget.acquire(RELEASE) is not None
-    await asyncio.sleep(0.45)
+    await asyncio.sleep(1.7)
     assert await budget.acquire(DEPLOY) is not None, "slots are free, but a release was told to come back for one"
     assert await budget.acquire(RELEASE) is None
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.2)
     assert await budget.acquire(DEPLOY) is None
 
 
@@ -76,10 +76,10 @@ async def test_a_waiting_lower_class_does_not_hold_up_a_higher_one(redis: Redis)
 
 
 async def test_the_window_slides(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    shorten(monkeypatch, WINDOW_MS=300)
+    shorten(monkeypatch, WINDOW_MS=1_200)
     budget = RequestBudget(redis, "tw", 2)
     assert await taken(budget, RELEASE, 3) == 2
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.3)
     assert await taken(budget, RELEASE, 3) == 2
 
 
