@@ -13,8 +13,8 @@ from api.auth import KEYS_CHANGED, MASTER_ID, Scope, Tokens
 from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
-from api.schemas.answers import One, Page, PageQuery
-from api.schemas.api_keys import ApiKey, CreateApiKeyBody, CreateTokenBody, Me, NewApiKey, NewToken, RotateBody
+from api.schemas.answers import One, Page
+from api.schemas.api_keys import ApiKey, ApiKeyQuery, CreateApiKeyBody, CreateTokenBody, Me, NewApiKey, NewToken, RotateBody
 from api.schemas.fields import NoBody
 from offerhub.commands.api_keys import CreateApiKey, create_api_key, revoke_api_key, rotate_api_key
 from offerhub.commands.api_tokens import CreateToken, create_token
@@ -52,7 +52,7 @@ async def create_key(call: CurrentCall, body: CreateApiKeyBody) -> Response:
 
 
 @routes.get("/auth/api-keys", Scope.ADMIN, _LIST, tokens=Tokens.NONE)
-async def list_keys(call: CurrentCall, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_keys(call: CurrentCall, query: Annotated[ApiKeyQuery, Query()]) -> Response:
     async with call.services.database.reading() as reader:
         found = await api_keys.page(reader, query.cursor, query.limit + 1)
     return page(found, query.limit, lambda key: present.api_key(key, live=is_live(call)))

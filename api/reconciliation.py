@@ -13,9 +13,15 @@ from api.auth import Scope
 from api.call import CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
-from api.schemas.answers import One, Page, PageQuery
+from api.schemas.answers import One, Page
 from api.schemas.fields import NoBody
-from api.schemas.reconciliation import BareBalanceComparison, BareBalanceSync, ReconciliationRun, ReconciliationRunWithFindings
+from api.schemas.reconciliation import (
+    BareBalanceComparison,
+    BareBalanceSync,
+    ReconciliationQuery,
+    ReconciliationRun,
+    ReconciliationRunWithFindings,
+)
 from api.users import found
 from offerhub.commands.reconciliation import request_run
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -47,7 +53,7 @@ async def start_reconciliation(call: CurrentCall, _body: NoBody | None = None) -
 
 
 @routes.get("/reconciliation/runs", Scope.ADMIN, Documented("List runs", Page[ReconciliationRun]))
-async def list_reconciliations(call: CurrentCall, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_reconciliations(call: CurrentCall, query: Annotated[ReconciliationQuery, Query()]) -> Response:
     async with call.services.database.reading() as reader:
         runs = await reconciliation.page_of_runs(reader, query.cursor, query.limit + 1)
     return page(runs, query.limit, _run)

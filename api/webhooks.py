@@ -14,7 +14,7 @@ from api.auth import Scope
 from api.call import Call, CurrentCall
 from api.openapi import Documented
 from api.routing import Routes
-from api.schemas.answers import One, Page, PageQuery
+from api.schemas.answers import One, Page
 from api.schemas.fields import NoBody
 from api.schemas.webhooks import (
     CreateWebhookEndpointBody,
@@ -24,6 +24,7 @@ from api.schemas.webhooks import (
     UpdateWebhookEndpointBody,
     WebhookDelivery,
     WebhookEndpoint,
+    WebhookEndpointQuery,
 )
 from offerhub.commands.webhooks import (
     Wish,
@@ -71,7 +72,7 @@ async def create_webhook_endpoint(call: CurrentCall, body: CreateWebhookEndpoint
 
 
 @routes.get("/webhook-endpoints", Scope.READ, Documented("List webhook endpoints", Page[WebhookEndpoint]))
-async def list_webhook_endpoints(call: CurrentCall, query: Annotated[PageQuery, Query()]) -> Response:
+async def list_webhook_endpoints(call: CurrentCall, query: Annotated[WebhookEndpointQuery, Query()]) -> Response:
     async with call.services.database.reading() as reader:
         found = await webhooks.page(reader, query.cursor, query.limit + 1)
     return page(found, query.limit, present.webhook_endpoint)

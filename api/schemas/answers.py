@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from api.schemas.fields import Body, Id, Shape
 from offerhub.domain.errors import ErrorCode
@@ -41,7 +41,15 @@ class ErrorAnswer(Shape):
 
 
 class PageQuery(Body):
-    """``cursor`` is the last id already seen."""
+    """``cursor`` is the last id already seen. One of another kind would be answered with some page or none, as if all had been read."""
 
+    prefix: ClassVar[str]
     limit: int = Field(default=20, ge=1, le=100)
     cursor: Id | None = None
+
+    @field_validator("cursor")
+    @classmethod
+    def _is_of_this_list(cls, cursor: str | None) -> str | None:
+        if cursor is not None and not cursor.startswith(f"{cls.prefix}_"):
+            raise ValueError(f"the ids of this list begin with {cls.prefix}_")
+        return cursor

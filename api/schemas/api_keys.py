@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from api.schemas.answers import PageQuery
 from api.schemas.fields import Body, Id, NullIs, RequestedTime, Shape, Time, Title
 
 KeyScope = Literal["read", "write", "support", "admin", "*"]
@@ -98,3 +99,7 @@ class Me(Shape):
     token_id: str | None
     user_id: str | None
     marketplace_id: str
+
+
+class ApiKeyQuery(PageQuery):
+    prefix = "key"

@@ -15,6 +15,7 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,64}(\.[a-z_]{1,64})
 class AuditQuery(PageQuery):
     """``from`` is included, ``to`` is not. An export has no ``limit``, and its ``cursor`` is the last entry of the export before it."""
 
+    prefix = "aud"
     resource_type: _Name | None = None
     resource_id: Id | None = None
     action: _Name | None = None

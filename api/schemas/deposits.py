@@ -27,5 +27,6 @@ class Deposit(Shape):
 
 
 class DepositQuery(PageQuery):
+    prefix = "dep"
     user_id: Id | None = None
     status: Literal["CREDITED", "REFUSED", "HELD"] | None = None

@@ -61,6 +61,7 @@ class ResolveBody(Body):
 
 
 class DisputeQuery(PageQuery):
+    prefix = "dsp"
     order_id: Id | None = None
     status: DisputeState | None = None
     opened_by: PartyName | None = None

@@ -32,5 +32,6 @@ class Operation(Shape):
 
 
 class OperationQuery(PageQuery):
+    prefix = "op"
     resource_id: Id | None = None
     status: OperationStatusName | None = None

@@ -96,6 +96,7 @@ class OrderQuery(PageQuery):
 
     model_config = ConfigDict(alias_generator=to_camel, extra="allow", frozen=True)
 
+    prefix = "ord"
     buyer_id: Id | None = None
     seller_id: Id | None = None
     status: OrderState | None = None

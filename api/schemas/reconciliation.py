@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from api.schemas.answers import PageQuery
 from api.schemas.balances import BalanceFigures, SignedAmount
 from api.schemas.fields import Amount, Shape, Time
 from offerhub.domain.reconciliation import FindingKind
@@ -90,3 +91,7 @@ class BareBalanceSync(BalanceSync):
 
     success: Literal[True] = True
     data: BalanceSync
+
+
+class ReconciliationQuery(PageQuery):
+    prefix = "rec"

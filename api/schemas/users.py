@@ -31,6 +31,7 @@ class ChangeUserBody(Body):
 
 
 class UserQuery(PageQuery):
+    prefix = "usr"
     type: UserType | None = None
     status: UserStatus | None = None
     external_user_id: Reference | None = None
@@ -112,6 +113,7 @@ class WalletTransaction(Shape):
 
 
 class WalletTransactionQuery(PageQuery):
+    prefix = "post"
     cursor: Annotated[str, StringConstraints(pattern=r"^post_[1-9]\d{0,17}$")] | None = None
 
     @property

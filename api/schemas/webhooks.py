@@ -77,6 +77,7 @@ class NewWebhookEndpoint(WebhookEndpoint):
 
 
 class DeliveryQuery(PageQuery):
+    prefix = "whd"
     status: DeliveryStatus | None = None
     event_id: Id | None = None
 
@@ -96,3 +97,7 @@ class WebhookDelivery(Shape):
     duration_ms: int | None
     created_at: Time
     finished_at: Time | None
+
+
+class WebhookEndpointQuery(PageQuery):
+    prefix = "whe"

@@ -34,6 +34,7 @@ class CreateWithdrawalBody(Body):
 
 
 class WithdrawalQuery(PageQuery):
+    prefix = "wd"
     user_id: Id | None = None
     status: WithdrawalState | None = None
 
