@@ -17,14 +17,18 @@ from stellar_sdk import (
     EndSponsoringFutureReserves,
     Keypair,
     Payment,
+    StrKey,
 )
 
 from offerhub.commands.deposits import book_payments
-from offerhub.domain.ledger import Entry, Posting
+from offerhub.commands.orders import CreateOrder, Terms, create_order
+from offerhub.domain.ledger import Entry, Posting, in_escrow
+from offerhub.domain.states import EscrowState
 from offerhub.reconciliation import steady
 from offerhub.stellar.payments import incoming_payments
-from offerhub.storage import attempts, ledger
+from offerhub.storage import attempts, ledger, orders
 from offerhub.storage.attempts import AttemptRecord
+from offerhub.storage.orders import EscrowRecord
 from offerhub.storage.unit_of_work import new_id
 from offerhub.storage.users import UserRecord
 from tests.integration.chain.town import Town
@@ -161,6 +165,23 @@ async def test_a_claimable_balance_is_listed(town: Town) -> None:
     _, [listed] = await town.reconcile()
     assert (listed.kind, listed.resource_id, listed.found, listed.user_id) == ("CLAIMABLE_BALANCE", offer["id"], 120_000_000, user.id)
     assert (await town.market.balance(user))[0] == 50_000_000
+
+
+async def test_an_escrow_that_holds_less_than_booked(town: Town) -> None:
+    """More than booked needs a contract and is tried in `tests/e2e`."""
+    buyer, seller = await town.user(), await town.user()
+    contract, nothing = StrKey.encode_contract(bytes(32)), (None,) * 3
+    async with town.market.command() as transaction:
+        order = await create_order(transaction, CreateOrder(buyer.id, seller.id, 7, "USDC", "A logo"), Terms())
+        signed = (EscrowState.FUNDED, 7, "GSIGNER", contract, *nothing, transaction.now, transaction.now)
+        await orders.insert_escrow(transaction, EscrowRecord("esc_1", order.id, *signed))
+        await transaction.run(text("UPDATE escrows SET contract_id = :id"), id=contract)
+        await ledger.open_accounts(transaction, (in_escrow("esc_1"),))
+        await ledger.post(transaction, Posting("by hand", "x", (Entry("world:stellar", -7), Entry(in_escrow("esc_1"), 7))))
+    figures, [drift] = await town.reconcile()
+    assert (drift.kind, drift.resource_id, drift.expected, drift.found) == ("ESCROW_DRIFT", "esc_1", 7, 0)
+    assert "holds 0.0000007 USDC less than booked. It was paid out behind our back" in drift.explanation
+    assert figures["escrows"] == {"checked": 1, "inMotion": 0, "notChecked": 0}
 
 
 async def test_usdc_paid_to_the_platform_from_outside(town: Town) -> None:
