@@ -136,6 +136,8 @@ def judge(answer: httpx.Response, expected: str | None, place: str) -> None:
     assert answer.status_code == (401 if expected in {"UNAUTHORIZED", "INVALID_API_KEY"} else 403), place
     if answer.status_code == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
+    if expected == "INSUFFICIENT_SCOPE":
+        assert {"requiredScope", "currentScopes"} <= answer.json()["error"]["details"].keys(), place
 
 
 def test_a_route_without_a_scope_does_not_import() -> None:

@@ -36,6 +36,7 @@ async def test_a_token_is_its_key_for_a_while(api: Api) -> None:
     shown = await created(made)
     assert (shown["keyId"], shown["scopes"], shown["userId"]) == (id_of(key), ["read", "write"], None)
     assert 890 < left_s(made) <= 900
+    assert made.headers["location"] == "/api/v1/auth/me"
     async with api.acting(shown["token"]) as client:
         me = (await client.get("/me")).json()["data"]
         assert (me["id"], me["tokenId"], me["scopes"], me["expiresAt"]) == (id_of(key), shown["id"], ["read", "write"], shown["expiresAt"])
@@ -44,8 +45,11 @@ async def test_a_token_is_its_key_for_a_while(api: Api) -> None:
             assert (await client.post(path)).status_code == 403
     async with api.services.database.reading() as reader:
         row = await reader.first(text("SELECT actor_id FROM audit_log WHERE resource_id = :id"), id=user["id"])
+        entry = await reader.first(text("SELECT after FROM audit_log WHERE action = 'api_key.token_created'"))
     assert row is not None
     assert row["actor_id"] == id_of(key)
+    assert entry is not None
+    assert (entry["after"]["tokenId"], entry["after"]["expiresAt"]) == (shown["id"], shown["expiresAt"])
 
 
 @pytest.mark.parametrize(
