@@ -20,8 +20,8 @@ from tests.services import (
     start_valkey,
 )
 
-# How long an example takes says something about the machine, not about the code; what failed can be run again from what is printed.
-settings.register_profile("any machine", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says something about the machine, not about the code; and the same code is asked the same everywhere.
+settings.register_profile("any machine", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
