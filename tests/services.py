@@ -32,8 +32,8 @@ NAMESPACE = "offerhub"
 PREFIX = "offerhub-tests-"
 TEMPLATE = "migrated"
 POLL_S = 0.01
-STACK_READY_S = 150.0
-STACK_STOPS_S = 30.0
+STACK_READY_S = 240.0
+STACK_STOPS_S = 90.0
 
 
 class TestServices:
