@@ -49,6 +49,7 @@ class DisputeWorkflow(OperationWorkflow):
     async def run(self, dispute: DisputeInput) -> str:
         """Wait for operations, decisions and deadlines, until the dispute has ended and nothing is left to do or to answer."""
         self._inbox.put_first([message.operation_id for message in dispute.pending])
+        self._last_error, self._last_refusal = dispute.last_error, dispute.last_refusal
         view = self._see(await calls.look_at_dispute(dispute.dispute_id))
         while True:
             if view.state in _OVER and not self._has_news():
@@ -66,7 +67,7 @@ class DisputeWorkflow(OperationWorkflow):
                 await self._index.told()
                 if not self._decisions:
                     pending = [DisputeMessage(view.dispute_id, operation_id) for operation_id in self._inbox.left()]
-                    workflow.continue_as_new(DisputeInput(view.dispute_id, pending))
+                    workflow.continue_as_new(DisputeInput(view.dispute_id, pending, self._last_error, self._last_refusal))
 
     @workflow.signal(description="Sent by the outbox: carry out an accepted operation, or look at the dispute again.")
     def message(self, *sent: object) -> None:

@@ -61,6 +61,7 @@ class OrderWorkflow:
     async def run(self, order: OrderInput) -> str:
         """Look at the order, wait for a message or a deadline, do what it calls for; until it is closed and nothing is left to do."""
         self._inbox.put_first([message.operation_id for message in order.pending])
+        self._last_error = order.last_error
         view = self._see(await calls.look_at_order(order.order_id))
         while True:
             if not self._inbox and view.state == CLOSED:
@@ -80,7 +81,7 @@ class OrderWorkflow:
             if workflow.info().is_continue_as_new_suggested():
                 await self._index.told()
                 pending = [OrderMessage(view.order_id, operation_id) for operation_id in self._inbox.left()]
-                workflow.continue_as_new(OrderInput(order.order_id, pending))
+                workflow.continue_as_new(OrderInput(order.order_id, pending, self._last_error))
 
     @workflow.signal(description="Sent by the outbox: carry out an accepted operation, or look at the order again.")
     def message(self, *sent: object) -> None:

@@ -28,10 +28,11 @@ class OrderMessage:
 
 @dataclass(frozen=True)
 class OrderInput:
-    """Starts ``order/<id>``; ``pending`` is what a run hands over to its successor."""
+    """Starts ``order/<id>``; ``pending`` and ``last_error`` are what a run hands over to its successor."""
 
     order_id: str
     pending: list[OrderMessage] = field(default_factory=list)
+    last_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,10 +179,12 @@ class DisputeMessage:
 
 @dataclass(frozen=True)
 class DisputeInput:
-    """Starts ``dispute/<id>``; ``pending`` is what a run hands over to its successor."""
+    """Starts ``dispute/<id>``; the rest is what a run hands over to its successor."""
 
     dispute_id: str
     pending: list[DisputeMessage] = field(default_factory=list)
+    last_error: str = ""
+    last_refusal: str = ""
 
 
 @dataclass(frozen=True)
