@@ -100,7 +100,7 @@ def test_a_stream_resumes_from_its_cursor_without_gap_or_duplicate(network: Netw
 
 def test_a_stream_ends_after_limit_events_and_hears_of_a_payment_at_once(network: Network) -> None:
     sender, receiver = network.wallet("50"), network.wallet()
-    path, wanted = f"/accounts/{receiver.public_key}/payments", {"cursor": "now", "join": "transactions", "limit": 2}
+    path, wanted = f"/accounts/{receiver.public_key}/payments", {"cursor": "now", "join": "transactions", "limit": "2"}
     with network.http.stream("GET", path, params=wanted, headers={"Accept": "text/event-stream"}) as answer:
         lines = answer.iter_lines()
         assert next(lines) == "retry: 1000", "from here on it is open"
