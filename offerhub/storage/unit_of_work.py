@@ -23,6 +23,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError as NoConnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from offerhub.domain.context import Context
 from offerhub.domain.events import Event
@@ -203,6 +204,8 @@ class Database:
             # A connection beyond the pool would be opened and closed for every use.
             max_overflow=0,
             pool_timeout=10,
+            # A session leaves nothing behind that would have to be undone.
+            pool_reset_on_return=None,
             # Errors name the statement, not the values: they end up in logs.
             hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
@@ -247,17 +250,18 @@ class Database:
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
         """The pool is SQLAlchemy's, its connections are used past it."""
-        async with self.engine.connect() as pooled:
-            taken = await pooled.get_raw_connection()
-            connection = cast("AsyncConnection[Any]", taken.driver_connection)
-            try:
-                async with open_session(connection, taken.info) as session:
-                    yield session
-            finally:
-                if connection.closed:
-                    # A server that went away took the others' connections too.
-                    await pooled.invalidate()
-                    await self.engine.dispose()
+        taken = await self.engine.raw_connection()
+        connection = cast("AsyncConnection[Any]", taken.driver_connection)
+        try:
+            async with open_session(connection, taken.info) as session:
+                yield session
+        finally:
+            if connection.closed:
+                # A server that went away took the others' connections too.
+                await greenlet_spawn(taken.invalidate)
+                await self.engine.dispose()
+            else:
+                taken.close()
 
 
 _READER = Context(actor_id="reader", correlation_id="")
