@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +142,12 @@ def start_valkey(services: TestServices) -> str:
     return valkey.url(port)
 
 
-def start_temporal(services: TestServices) -> str:
+def start_temporal(services: TestServices, *arguments: str) -> str:
     grpc = ports.any_free()
     http = ports.any_free({grpc})
     metrics = ports.any_free({grpc, http})
-    services.start(temporal.prepare(NAMESPACE, temporal.TemporalPorts(grpc, http, metrics, ui=None), data=None))
+    service = temporal.prepare(NAMESPACE, temporal.TemporalPorts(grpc, http, metrics, ui=None), data=None)
+    services.start(replace(service, argv=(*service.argv, *arguments)))
     return f"127.0.0.1:{grpc}"
 
 
