@@ -14,6 +14,8 @@ from offerhub.telemetry import logs
 
 # Longer than no request needs: streams and waiters are ended at once.
 _GRACE_S = 10
+# Longer than clients and load balancers keep an idle connection: who closes first must not be us, just as the next request comes.
+_KEEP_ALIVE_S = 75
 
 
 class ApiServer(uvicorn.Server):
@@ -43,6 +45,7 @@ def server_config(services: Services) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or None,
         timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
 
 

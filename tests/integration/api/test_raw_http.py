@@ -129,6 +129,14 @@ async def test_large_bodies_on_a_kept_connection_are_no_large_heads(raw: Raw) ->
         assert (await raw.answer())[0] in {201, 409}
 
 
+async def test_an_idle_connection_outlives_those_who_keep_it(raw: Raw) -> None:
+    """Pools of clients give a connection up after five seconds; the server must not do so at the same moment."""
+    for pause_s in (6, 0):
+        raw.send(b"GET /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await raw.answer())[0] == 200
+        await asyncio.sleep(pause_s)
+
+
 async def test_a_chunked_body_without_end(raw: Raw) -> None:
     raw.send(b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: " + raw.key.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(MAX_BODY_BYTES // 1024 + 2):
