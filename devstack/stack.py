@@ -10,6 +10,7 @@ from typing import Any
 from devstack import postgres, sandbox, server, temporal, valkey
 from devstack.choices import CHECKOUT, PUBLIC_NETWORKS, Choices
 from devstack.console import Console
+from devstack.given import require_given_servers
 from devstack.home import Home, write_private
 from devstack.supervisor import Supervisor
 
@@ -45,6 +46,7 @@ class Stack:
 
     async def bring_up(self) -> None:
         """Everything, in order; returns once a first request would succeed."""
+        await asyncio.to_thread(require_given_servers, self._choices)
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._database())
             if "redis" in self._choices.embedded:

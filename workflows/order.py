@@ -27,6 +27,7 @@ from workflows.remainder import RemainderWorkflow
 
 CLOSED = "CLOSED"
 _CHILD_STILL_RUNS_S = 5
+_LONGEST_PAUSE_S = 300
 _K = OperationKind
 # Disputes have a workflow of their own.
 _CHILDREN: dict[str, Callable[[Any, OperationPlan], Awaitable[OperationResult]]] = {
@@ -135,7 +136,7 @@ class OrderWorkflow:
         return self._see(result.order, plan)
 
     async def _in_child(self, plan: OperationPlan) -> OperationResult:
-        child_id = plan.workflow_id
+        child_id, pause_s = plan.workflow_id, _CHILD_STILL_RUNS_S
         while plan.steps:
             try:
                 return await workflow.execute_child_workflow(
@@ -148,12 +149,14 @@ class OrderWorkflow:
                 )
             except WorkflowAlreadyStartedError:
                 # Left behind by an earlier run of this workflow that somebody ended: it finishes its work by itself.
-                await workflow.sleep(_CHILD_STILL_RUNS_S, summary=f"{child_id} is still running")
+                await workflow.sleep(pause_s, summary=f"{child_id} is still running")
             except ChildWorkflowError as error:
                 # Only a person ends a child early. What it has not finished is begun again; what it has done is found in the books.
                 self._last_error = f"{child_id} was ended: {error.cause or error}"
                 self._show()
-                await workflow.sleep(_CHILD_STILL_RUNS_S, summary=f"{child_id} was ended, it starts again")
+                await workflow.sleep(pause_s, summary=f"{child_id} was ended, it starts again")
+            # One that waits for a person may do so for days, and this history must not fill meanwhile.
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             plan = await calls.begin_operation(plan.operation_id)
         return OperationResult(plan.order)
 
