@@ -42,7 +42,7 @@ class EscrowReconciler:
 def _drift(one: Compared[int]) -> Finding:
     difference = one.seen - one.booked.stroops
     if difference > 0:
-        why = "Somebody paid into the contract directly; a release or refund will pay it out or leave it there."
+        why = "Somebody paid into the contract directly; what pays the order out pays it out too, or leaves it there."
     elif one.seen == 0:
         why = "It was paid out behind our back, or the network has archived its balance entry."
     else:

@@ -31,11 +31,12 @@ _SELECT_WALLETS = f"""
 _PAGE = text(f"{_SELECT_WALLETS} AND w.id > :after ORDER BY w.id LIMIT :limit")
 _WALLETS = text(f"{_SELECT_WALLETS} AND w.id = ANY(:ids)")
 _OF_USER = text(f"{_SELECT_WALLETS} AND w.user_id = :user_id")
+# A contract never ends, so that somebody can pay into one for ever; the closed ones are looked at for a month.
 _SELECT_ESCROWS = """
     SELECT e.id, e.contract_id, coalesce(b.balance, 0) AS booked,
            EXISTS (SELECT 1 FROM operations p WHERE p.resource_id = e.order_id AND p.status IN ('PENDING', 'RUNNING')) AS in_motion
     FROM escrows e JOIN orders o ON o.id = e.order_id LEFT JOIN account_balances b ON b.account = 'escrow:' || e.id
-    WHERE e.contract_id IS NOT NULL AND (o.state <> 'CLOSED' OR b.balance <> 0)
+    WHERE e.contract_id IS NOT NULL AND (o.state <> 'CLOSED' OR b.balance <> 0 OR o.closed_at > now() - interval '30 days')
 """
 _ESCROW_PAGE = text(f"{_SELECT_ESCROWS} AND e.id > :after ORDER BY e.id LIMIT :limit")
 _ESCROWS = text(f"{_SELECT_ESCROWS} AND e.id = ANY(:ids)")

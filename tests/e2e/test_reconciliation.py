@@ -103,6 +103,20 @@ async def test_an_escrow_that_somebody_paid_into(rig: Rig) -> None:
     assert await rig.balance(ledger.in_escrow(escrow.id)) == AMOUNT
 
 
+async def test_a_closed_escrow_that_somebody_paid_into(rig: Rig) -> None:
+    buyer, seller = await rig.user(), await rig.user()
+    await rig.deposit(buyer, AMOUNT)
+    order = await rig.order(buyer, seller, AMOUNT)
+    await rig.funded(order.id)
+    await rig.succeeded(await rig.accept_release(order.id))
+    escrow = (await rig.closed(order.id, "RELEASED")).the_escrow
+    async with reconciling(rig) as reconciler:
+        assert await _escrow_findings(reconciler, escrow.id) == []
+        await asyncio.to_thread(_top_up, rig, str(escrow.contract_id), 12_345)
+        [drift] = await _escrow_findings(reconciler, escrow.id)
+    assert (drift.kind, drift.expected_stroops, drift.found_stroops) == ("ESCROW_DRIFT", 0, 12_345)
+
+
 async def test_money_in_flight_is_never_a_false_alarm(rig: Rig) -> None:
     """Whole life cycles run while wallets, escrows and the platform are compared all the time."""
     parties = [(await rig.user(), await rig.user()) for _ in range(3)]
