@@ -28,6 +28,7 @@ test: .venv/.stamp-dev
 
 chaos: .venv/.stamp-dev
 	@$(VENV)/python -m pytest -q -m "slow or endurance"
+	@$(VENV)/python -m pytest -q -m "hypothesis and not slow and not endurance" --hypothesis-profile=search
 
 check: .venv/.stamp-dev
 	$(VENV)/ruff check .
