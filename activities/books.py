@@ -48,7 +48,7 @@ class BookActivities:
         context = await context_of(self._database, wanted.operation_id)
         try:
             async with self._database.transaction(context) as transaction:
-                return BookingResult(await commands.book_operation(transaction, wanted.operation_id, wanted.accepted_note))
+                return BookingResult(await commands.book_operation(transaction, wanted.operation_id, wanted.accepted))
         except LedgerMismatchError as mismatch:
             async with self._database.transaction(context) as transaction:
                 order = await commands.report_mismatch(transaction, wanted.operation_id, str(mismatch))

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 
-from offerhub.domain.messages import Booking, BookingResult, OperationPlan, OperationResult, PlannedStep, Refusal, WithdrawalBooking
+from offerhub.domain.messages import (
+    Acceptance,
+    Booking,
+    BookingResult,
+    OperationPlan,
+    OperationResult,
+    PlannedStep,
+    Refusal,
+    WithdrawalBooking,
+)
 from offerhub.domain.plans import Action, OperationKind
 from workflows import calls
 from workflows.chain_step import StepRefused, Walk
@@ -27,7 +36,8 @@ class OperationWorkflow:
     def __init__(self) -> None:
         self.walk = Walk()
         self._retry_asked = False
-        self._accepted_note = ""
+        self._mismatch = ""
+        self._accepted: Acceptance | None = None
 
     async def carry_out(self, plan: OperationPlan) -> OperationResult:
         """Go through the steps and book; or refuse, so that the order goes back to where the marketplace can act.
@@ -53,7 +63,7 @@ class OperationWorkflow:
         return OperationResult((await self._book(plan)).order, self.walk.outcomes)
 
     async def _book(self, plan: OperationPlan) -> BookingResult:
-        return await self.until_booked(plan.operation_id, lambda: calls.book_operation(Booking(plan.operation_id, self._taken_note())))
+        return await self.until_booked(plan.operation_id, lambda: calls.book_operation(Booking(plan.operation_id, self._accepted)))
 
     async def _carry_out(self, plan: OperationPlan, step: PlannedStep) -> None:
         """Before some steps the chain is asked: is this our contract, and what does it hold?"""
@@ -84,21 +94,17 @@ class OperationWorkflow:
 
         Each ``retry`` has the chain say once more what it moved: what was read first may have been incomplete.
         """
-        self._accepted_note = ""
+        self._mismatch, self._accepted = "", None
         while True:
             self._retry_asked = False
             booked = await book()
             if not booked.mismatch:
                 return booked
+            self._mismatch, self._accepted = booked.mismatch, None
             self.walk.note = f"**Nothing is booked: {booked.mismatch}.** Signal `retry` once this is understood.{_or_accept(booked)}"
             self.walk.show()
             await workflow.wait_condition(lambda: self._retry_asked)
             await calls.read_movements_again(operation_id)
-
-    def _taken_note(self) -> str:
-        """Accepted is the difference that a person has seen: another one is not."""
-        note, self._accepted_note = self._accepted_note, ""
-        return note
 
     @workflow.signal(description="After a mismatch between books and chain has been looked into: try to book again.")
     def retry(self, *_nothing: object) -> None:
@@ -107,7 +113,8 @@ class OperationWorkflow:
     @workflow.signal(description="Book what the contract paid, though it took other fees than promised. One string: who decides, and why.")
     def accept_payout(self, *sent: object) -> None:
         try:
-            self._accepted_note = read_note(sent)
+            # Accepted is the difference that a person has read: another one is not.
+            self._accepted = Acceptance(self._mismatch, read_note(sent))
         except MalformedDecision as malformed:
             said = f" Not accepted: {malformed}."
             self.walk.note = self.walk.note.replace(said, "") + said

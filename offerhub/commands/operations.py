@@ -17,7 +17,7 @@ from offerhub.commands.release import book_release, undo_release
 from offerhub.commands.remainder import book_remainder
 from offerhub.commands.resolution import book_resolution, undo_resolution
 from offerhub.domain.events import Event
-from offerhub.domain.messages import OperationPlan, OrderView, PlannedStep, Refusal
+from offerhub.domain.messages import Acceptance, OperationPlan, OrderView, PlannedStep, Refusal
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import Action, OperationKind, Party, Step, intent_id, plan
 from offerhub.domain.states import AttemptState, OrderState
@@ -75,18 +75,19 @@ async def begin_operation(transaction: Transaction, operation_id: str) -> Operat
     return OperationPlan(operation.id, operation.kind, view(order), steps, operation.workflow_id)
 
 
-async def book_operation(transaction: Transaction, operation_id: str, accepted_note: str = "") -> OrderView:
+async def book_operation(transaction: Transaction, operation_id: str, accepted: Acceptance | None = None) -> OrderView:
     """Book the outcome of the steps applied so far; repeated calls change nothing.
 
-    With ``accepted_note`` a person says who accepts, and why, that a contract took other fees than promised. Raises
-    ``LedgerMismatchError``; then nothing is booked (see ``report_mismatch``).
+    ``accepted``: a person has it booked that the contract took other fees than promised. Raises ``LedgerMismatchError``; then nothing is
+    booked (see ``report_mismatch``).
     """
     operation = await get_operation(transaction, operation_id)
     order = await lock_order(transaction, operation.resource_id)
     if is_finished(operation):
         return view(order)
-    if accepted_note:
-        operation = replace(operation, details=replace(operation.subject, accepted_note=accepted_note).to_json())
+    if accepted:
+        subject = replace(operation.subject, accepted_mismatch=accepted.mismatch, accepted_note=accepted.note)
+        operation = replace(operation, details=subject.to_json())
         await operations.set_subject(transaction, operation.id, operation.subject)
     decisive = _decisive_step(order, operation)
     if decisive.action is Action.FUND and operation.kind == _K.CHECKOUT and not await _is_applied(transaction, operation, decisive):

@@ -69,14 +69,14 @@ async def book_payout(transaction: Transaction, order: OrderRecord, shares: Shar
 async def paid_out(transaction: Transaction, order: OrderRecord, subject: Subject, paid: AttemptRecord) -> Payout:
     """What the contract paid, in the chain's own amounts.
 
-    Raises ``LedgerMismatchError`` where the frozen fees promise other amounts, unless a person has accepted that the contract took others.
+    Raises ``LedgerMismatchError`` where the frozen fees promise other amounts, unless a person has read so and accepted just that.
     """
     promised = pay_out(subject.seller_stroops, subject.buyer_gross_stroops, order.platform_fee_bps)
     found = await _found(transaction, order, [Movement(**movement) for movement in paid.movements or ()])
-    may_be_accepted = found.differs_only_in_fees(promised)
-    if found == promised or (may_be_accepted and subject.accepted_note):
-        return found
     sentence = f"the payout should have paid {_in_words(promised)}, the chain paid {_in_words(found)}"
+    may_be_accepted = found.differs_only_in_fees(subject.seller_stroops, subject.buyer_gross_stroops)
+    if found == promised or (may_be_accepted and subject.accepted_mismatch == sentence):
+        return found
     raise LedgerMismatchError(sentence, may_be_accepted=may_be_accepted)
 
 

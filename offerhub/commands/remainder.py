@@ -17,7 +17,7 @@ from offerhub.domain.ledger import Beneficiaries
 from offerhub.domain.money import format_amount
 from offerhub.domain.plans import OperationKind, Subject
 from offerhub.domain.states import AttemptState, OrderState
-from offerhub.storage import attempts, operations, orders
+from offerhub.storage import attempts, maintenance, operations, orders
 from offerhub.storage import ledger as books
 from offerhub.storage.attempts import AttemptRecord
 from offerhub.storage.operations import OperationRecord
@@ -50,9 +50,16 @@ async def take_in_excess(transaction: Transaction, operation_id: str, held_stroo
 
 
 async def withdraw_remaining(transaction: Transaction, order_id: str, held_stroops: int) -> OperationRecord | None:
-    """After the last milestone is paid: what the contract still holds, nobody knows from whom, goes to the buyer. None: it is empty."""
+    """After the last milestone is paid: what the contract still holds, nobody knows from whom, goes to the buyer.
+
+    None: it is empty, or the instance is drained.
+    """
     order = await lock_order(transaction, order_id)
     if not order.is_per_milestone or order.state is not OrderState.CLOSED or held_stroops <= 0 or order.operation is not None:
+        return None
+    if (await maintenance.get(transaction)).draining:
+        # Nothing begins now; once it is in the books, the end of the drain finds it.
+        await _take_in(transaction, order, None, held_stroops)
         return None
     operation = await accept(transaction, order, OperationKind.REMAINDER, Subject(excess_stroops=held_stroops))
     await _take_in(transaction, order, operation.id, held_stroops)
@@ -77,10 +84,10 @@ async def book_remainder(transaction: Transaction, order: OrderRecord, operation
     return order
 
 
-async def _take_in(transaction: Transaction, order: OrderRecord, operation_id: str, held_stroops: int) -> None:
+async def _take_in(transaction: Transaction, order: OrderRecord, operation_id: str | None, held_stroops: int) -> None:
     excess = held_stroops - await books.balance(transaction, ledger.in_escrow(order.the_escrow.id))
     if excess <= 0:
         return
-    await books.post(transaction, ledger.excess(f"{operation_id}/{held_stroops}", order.the_escrow.id, excess))
+    await books.post(transaction, ledger.excess(f"{operation_id or order.id}/{held_stroops}", order.the_escrow.id, excess))
     transaction.audit("escrow.excess_found", ("escrow", order.the_escrow.id), None, {"amount": format_amount(excess)})
     emit_escrow(transaction, "escrow.excess_found", order, amount=format_amount(excess), operationId=operation_id)

@@ -26,10 +26,11 @@ class Payout:
     def fees_stroops(self) -> int:
         return self.platform_fee_stroops + self.protocol_fee_stroops
 
-    def differs_only_in_fees(self, other: Payout) -> bool:
-        """The same parties were paid, by a contract that took other fees of them and kept no more than dust."""
-        paid, others = (bool(self.seller_stroops), bool(self.buyer_stroops)), (bool(other.seller_stroops), bool(other.buyer_stroops))
-        return paid == others and 0 <= other.gross_stroops - self.gross_stroops <= MOST_DUST_STROOPS
+    def differs_only_in_fees(self, seller_gross_stroops: int, buyer_gross_stroops: int) -> bool:
+        """Whoever had a share was paid, nobody more than it, by a contract that took some fees and kept no more than dust."""
+        shares = ((self.seller_stroops, seller_gross_stroops), (self.buyer_stroops, buyer_gross_stroops))
+        kept_stroops = seller_gross_stroops + buyer_gross_stroops - self.gross_stroops
+        return all(paid <= share and bool(paid) == bool(share) for paid, share in shares) and 0 <= kept_stroops <= MOST_DUST_STROOPS
 
 
 def pay_out(seller_gross_stroops: int, buyer_gross_stroops: int, platform_fee_bps: int) -> Payout:

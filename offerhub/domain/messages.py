@@ -143,11 +143,17 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Booking:
-    """``accepted_note`` is who accepts, and why, that a payout differs from what was promised; empty while nobody does."""
+class Acceptance:
+    """A person has read ``mismatch``, how a payout differs from what was promised, and has it booked; ``note`` is who, and why."""
 
+    mismatch: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Booking:
     operation_id: str
-    accepted_note: str = ""
+    accepted: Acceptance | None = None
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ class Subject:
 
     ``milestone_index`` is set for the milestone verbs and, on per-milestone orders, for refunds and disputes. ``seller_stroops`` and
     ``buyer_stroops`` are the gross shares a resolution distributes, or what a compensation pays; ``excess_stroops`` is what somebody
-    outside had paid into the contract, found before it was paid out. ``accepted_note`` is set once a person has accepted that the contract
-    took other fees than promised: who, and why.
+    outside had paid into the contract, found before it was paid out. ``accepted_mismatch`` and ``accepted_note`` are set once a person has
+    accepted that the contract took other fees than promised: what was read, and who accepts it, and why.
     """
 
     milestone_index: int | None = None
@@ -89,6 +89,7 @@ class Subject:
     buyer_stroops: int = 0
     excess_stroops: int = 0
     evidence: str = ""
+    accepted_mismatch: str = ""
     accepted_note: str = ""
 
     @property

@@ -120,10 +120,13 @@ class Session:
         parsing = {key: self._prepared.next_name() for key in dict.fromkeys(one.key for one in queued) if self._is_new(key)}
         async with self._connection.lock:
             results = await self._connection.wait(self._exchange(queued, parsing))
+        # The server keeps what it has parsed, whatever becomes of the rest.
+        self._prepared.names |= {
+            key: name for (key, name), result in zip(parsing.items(), results, strict=False) if result.status == ExecStatus.COMMAND_OK
+        }
         for result in results:
             if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED):
                 raise error_from_result(result)
-        self._prepared.names |= parsing
         return results[-1]
 
     def _exchange(self, queued: Sequence[_Ready], parsing: Mapping[_Key, bytes]) -> PQGen[list[PGresult]]:
@@ -134,7 +137,9 @@ class Session:
             self._execute(one, parsing)
         self._pgconn.pipeline_sync()
         while self._pgconn.flush():
-            if (yield Wait.RW) & Ready.R:
+            ready = yield Wait.RW
+            # Nothing at all when the driver goes on after a cancellation.
+            if ready and ready & Ready.R:
                 self._pgconn.consume_input()
         return (yield from _received(self._pgconn))
 

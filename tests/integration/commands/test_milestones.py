@@ -224,6 +224,21 @@ async def test_what_remains_in_a_paid_out_contract_goes_to_the_buyer_once(market
     assert (await deal.order()).final_status is FinalStatus.RELEASED
 
 
+async def test_while_drained_what_remains_is_taken_in_and_leaves_afterwards(market: Market) -> None:
+    deal, gift = await Deal.funded(market, Wish(parts=(100, 200))), 10_000_000
+    for ref in ("m0", "m1"):
+        await release(deal, ref)
+    await deal.run(lambda transaction: start_drain(transaction, "new disks"))
+    for _ in range(2):
+        assert await deal.do(withdraw_remaining, gift) is None
+    assert (await deal.books())["escrow"] == gift
+    await deal.run(end_drain)
+    assert await deal.run(lambda transaction: tell_not_emptied(transaction, transaction.now)) == 1
+    await deal.do(withdraw_remaining, gift)
+    await deal.finish(await deal.order())
+    assert "escrow" not in {name for name, balance in (await deal.books()).items() if balance}
+
+
 async def test_a_refused_remainder_is_tried_again_after_a_while(market: Market) -> None:
     deal, gift = await Deal.funded(market, Wish(parts=(100, 200))), 10_000_000
 

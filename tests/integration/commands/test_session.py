@@ -92,3 +92,14 @@ async def test_beyond_the_prepared_ones_statements_work_all_the_same(market: Mar
     async with market.database.reading() as reader:
         for _ in range(2):
             assert [await reader.first(text(f"SELECT {number} AS n")) for number in range(5)] == [{"n": number} for number in range(5)]
+
+
+async def test_what_fails_for_ever_is_parsed_once(market: Market) -> None:
+    """The server keeps what it has parsed for as long as the connection lives."""
+    for _ in range(30):
+        with pytest.raises(errors.DivisionByZero):
+            async with market.database.transaction(CONTEXT) as transaction:
+                await _by_its_own_failure(transaction)
+    async with market.database.reading() as reader:
+        parsed = await reader.rows(text("SELECT statement FROM pg_prepared_statements"))
+    assert len([row for row in parsed if row["statement"].startswith("SELECT 1 / ")]) == 1
