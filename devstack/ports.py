@@ -55,7 +55,7 @@ def choose(choices: Choices, remembered: Mapping[str, int], say: Callable[[str],
 def _preferred(wanted: Wanted, last: int | None, taken: set[int], say: Callable[[str], None]) -> int:
     """Last run's, else the usual one, else any; said when it is not the one the user will look for."""
     candidates = [port for port in (last, wanted.usual) if port is not None and port not in taken]
-    port = next((candidate for candidate in candidates if _claim(candidate)), None) or any_free(taken)
+    port = next((candidate for candidate in candidates if _claim(candidate)), None) or _any_claimed(taken)
     if candidates and wanted.usual is not None and port != candidates[0]:
         say(f"port {candidates[0]} is taken; {wanted.name} uses {port}")
     return port
@@ -94,6 +94,12 @@ def _claim(port: int) -> bool:
         return False
     _claims[port] = descriptor
     return True
+
+
+def _any_claimed(taken: set[int]) -> int:
+    while not _claim(port := any_free(taken)):
+        pass
+    return port
 
 
 def any_free(taken: set[int] | frozenset[int] = frozenset()) -> int:
