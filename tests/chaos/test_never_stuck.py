@@ -103,13 +103,13 @@ async def test_hundred_orders_at_once_over_eight_signers(install: Install) -> No
 @pytest.mark.endurance
 @pytest.mark.timeout(1500)
 async def test_budget_of_two_processes_never_provokes_a_429(install: Install, services: TestServices) -> None:
-    """Ten lives at once want more than twice what Trustless Work admits in a minute, and no request of theirs is one too many."""
+    """Ten lives at once want twice what Trustless Work admits in a minute, and no request of theirs is one too many."""
     async with _two_workers(install(), services, requests_per_minute=30) as installation:
         await together(journeys.life(installation) for _ in range(10))
         async with patient_client() as client:
             state = (await client.get(f"{installation.sandbox.url}/control/state")).raise_for_status().json()
         assert state["trustlessWork"]["requests"]["refused"] == 0
-        assert state["trustlessWork"]["requests"]["admitted"] > 60
+        assert state["trustlessWork"]["requests"]["admitted"] >= 60
         await installation.assert_settled()
 
 
