@@ -11,6 +11,7 @@ from offerhub.domain.ledger import Posting
 from offerhub.domain.money import format_amount
 from offerhub.storage import ledger as books
 from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.users import Purse
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,26 @@ async def book(transaction: Transaction, posting: Posting, *changes: BalanceChan
     return True
 
 
+def book_on_locked(transaction: Transaction, posting: Posting, change: BalanceChange, purse: Purse) -> None:
+    """Book between the two accounts of a user whose purse is locked, and tell. Booked already, the transaction fails."""
+    accounts = {ledger.available(change.user_id): purse.available, ledger.reserved(change.user_id): purse.reserved}
+    _emit(transaction, posting, change, books.post_on_locked(transaction, posting, accounts))
+
+
 async def _tell(transaction: Transaction, posting: Posting, change: BalanceChange, balances: Mapping[str, int]) -> None:
     accounts = (ledger.available(change.user_id), ledger.reserved(change.user_id))
     if not balances.keys() >= set(accounts):
         balances = await books.lock_balances(transaction, accounts)
+    _emit(transaction, posting, change, balances)
+
+
+def _emit(transaction: Transaction, posting: Posting, change: BalanceChange, balances: Mapping[str, int]) -> None:
     payload = {
         "userId": change.user_id,
         "amount": format_amount(change.amount_stroops),
         "source": change.source,
-        "available": format_amount(balances[accounts[0]]),
-        "reserved": format_amount(balances[accounts[1]]),
+        "available": format_amount(balances[ledger.available(change.user_id)]),
+        "reserved": format_amount(balances[ledger.reserved(change.user_id)]),
     }
     subjects = {"orderId": change.order_id, "depositId": change.deposit_id, "withdrawalId": change.withdrawal_id}
     payload |= {name: subject for name, subject in subjects.items() if subject}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from offerhub.domain import ids
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -17,7 +18,9 @@ from offerhub.storage import operations, orders
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.orders import EscrowChange, OrderRecord, StateChange
 from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, Transaction, WorkflowMessage, new_id
+from offerhub.storage.users import Purse
 
+Found = TypeVar("Found")
 ORDER_WORKFLOW = "Order"
 DISPUTE_WORKFLOW = "Dispute"
 # What pays somebody out goes first, then what leads there, then what only begins.
@@ -48,7 +51,15 @@ class Accepted:
 
 
 async def lock_order(transaction: Transaction, order_id: str) -> OrderRecord:
-    order = await orders.lock(transaction, order_id)
+    return _found(await orders.lock(transaction, order_id), order_id)
+
+
+async def lock_order_with_purse(transaction: Transaction, order_id: str) -> tuple[OrderRecord, Purse]:
+    """The order and what its buyer may spend, both locked."""
+    return _found(await orders.lock_with_purse(transaction, order_id), order_id)
+
+
+def _found(order: Found | None, order_id: str) -> Found:
     if order is None:
         raise DomainError(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.", {"orderId": order_id})
     return order

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from offerhub.commands.balances import BalanceChange, book
-from offerhub.commands.order_facts import close_order, emit_order, lock_order, move_order, tell_order_workflow
+from offerhub.commands.balances import BalanceChange, book, book_on_locked
+from offerhub.commands.order_facts import close_order, emit_order, lock_order, lock_order_with_purse, move_order, tell_order_workflow
 from offerhub.commands.orders import check_active
 from offerhub.domain import ledger
 from offerhub.domain.errors import DomainError, ErrorCode
@@ -15,6 +15,7 @@ from offerhub.domain.states import FinalStatus, OrderState, require_order_state
 from offerhub.storage import clock, orders, users
 from offerhub.storage.orders import OrderRecord
 from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.users import Purse
 
 
 async def reserve_order(transaction: Transaction, order_id: str) -> OrderRecord:
@@ -22,20 +23,23 @@ async def reserve_order(transaction: Transaction, order_id: str) -> OrderRecord:
 
     Raises ``FUNDS_ALREADY_RESERVED``, ``INSUFFICIENT_FUNDS``, ``INVALID_STATE``, ``USER_SUSPENDED``.
     """
-    return await reserve(transaction, await lock_order(transaction, order_id))
+    return await _reserve(transaction, *await lock_order_with_purse(transaction, order_id))
 
 
 async def reserve(transaction: Transaction, order: OrderRecord) -> OrderRecord:
     """The same for an order that is locked already."""
+    return await _reserve(transaction, order, await users.lock_purse(transaction, order.buyer_id))
+
+
+async def _reserve(transaction: Transaction, order: OrderRecord, purse: Purse) -> OrderRecord:
     if order.state is OrderState.FUNDS_RESERVED:
         raise DomainError(ErrorCode.FUNDS_ALREADY_RESERVED, "The buyer's funds are reserved already.", {"orderId": order.id})
     require_order_state(order.state, OrderState.ORDER_CREATED)
-    purse = await users.lock_purse(transaction, order.buyer_id)
     check_active(order.buyer_id, purse.status)
     if purse.available < order.amount:
         raise insufficient_funds(purse.available, order.amount)
     change = BalanceChange("balance.reserved", order.buyer_id, order.amount, "order_reservation", order.id)
-    await book(transaction, ledger.reserve(order.id, order.buyer_id, order.amount), change)
+    book_on_locked(transaction, ledger.reserve(order.id, order.buyer_id, order.amount), change, purse)
     moved = await move_order(transaction, await _with_deadline(transaction, order), OrderState.FUNDS_RESERVED)
     tell_order_workflow(transaction, order.id)
     return moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,29 +13,36 @@ from offerhub.domain.errors import LedgerMismatchError
 from offerhub.domain.ledger import Posting
 from offerhub.storage.unit_of_work import Transaction
 
-_POST = text(
-    """
-    WITH posting AS (
+_POSTING = """WITH posting AS (
         INSERT INTO ledger_postings (reference, kind, transaction_hash, created_at)
         VALUES (:reference, :kind, :transaction_hash, :now)
-        ON CONFLICT (reference, kind) DO NOTHING
+        {on_conflict}
         RETURNING id
     ), entry AS (
         SELECT posting.id AS posting_id, e.account, e.amount
         FROM posting, unnest(CAST(:accounts AS text[]), CAST(:amounts AS bigint[])) AS e(account, amount)
     ), written AS (
         INSERT INTO ledger_entries (posting_id, account, amount) SELECT posting_id, account, amount FROM entry
-    ), locked AS (
+    ), delta AS (
+        SELECT account, sum(amount) AS amount FROM entry GROUP BY account
+    )"""
+_POST = text(
+    f"""{_POSTING.format(on_conflict="ON CONFLICT (reference, kind) DO NOTHING")}
+    , locked AS (
         -- In the order of their names, so that two postings over the same accounts never wait for each other.
         SELECT account FROM account_balances WHERE account IN (SELECT account FROM entry) ORDER BY account FOR UPDATE
     )
     UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now
-    FROM (SELECT account, sum(amount) AS amount FROM entry GROUP BY account) delta JOIN locked USING (account)
+    FROM delta JOIN locked USING (account)
     WHERE b.account = delta.account
     RETURNING b.account, b.balance
-    """
+    """  # noqa: S608
 )
-
+_POST_ON_LOCKED = text(
+    f"""{_POSTING.format(on_conflict="")}
+    UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now FROM delta WHERE b.account = delta.account
+    """  # noqa: S608
+)
 _OPEN = text(
     """
     INSERT INTO account_balances (account, balance, updated_at)
@@ -75,19 +82,32 @@ async def post(transaction: Transaction, posting: Posting) -> dict[str, int] | N
     An account that would fall below zero raises the database's check violation (``account_not_negative``); one that was never
     opened raises ``LedgerMismatchError``.
     """
-    rows = await transaction.rows(
-        _POST,
-        reference=posting.reference,
-        kind=posting.kind,
-        transaction_hash=posting.transaction_hash,
-        accounts=[entry.account for entry in posting.entries],
-        amounts=[entry.amount_stroops for entry in posting.entries],
-        now=transaction.now,
-    )
+    rows = await transaction.rows(_POST, **_values(posting), now=transaction.now)
     balances = {row["account"]: row["balance"] for row in rows}
     if balances and balances.keys() != {entry.account for entry in posting.entries}:
         raise LedgerMismatchError(f"posting {posting.reference}/{posting.kind} names an account that was never opened")
     return balances or None
+
+
+def post_on_locked(transaction: Transaction, posting: Posting, balances: Mapping[str, int]) -> dict[str, int]:
+    """The same where this transaction holds the posting's accounts, with these balances: it goes with what is asked next. Booked already,
+    the transaction fails.
+    """
+    transaction.send(_POST_ON_LOCKED, **_values(posting), now=transaction.now)
+    after = dict(balances)
+    for entry in posting.entries:
+        after[entry.account] += entry.amount_stroops
+    return after
+
+
+def _values(posting: Posting) -> dict[str, object]:
+    return {
+        "reference": posting.reference,
+        "kind": posting.kind,
+        "transaction_hash": posting.transaction_hash,
+        "accounts": [entry.account for entry in posting.entries],
+        "amounts": [entry.amount_stroops for entry in posting.entries],
+    }
 
 
 async def open_accounts(transaction: Transaction, accounts: Sequence[str]) -> None:

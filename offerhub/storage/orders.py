@@ -16,21 +16,23 @@ from offerhub.storage.disputes import DisputeRecord
 from offerhub.storage.listing import newest_first
 from offerhub.storage.operations import OperationRecord
 from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.users import LOCKING_PURSE, PURSE, PURSE_JOINS, Purse, taken_purse
 
 _COLUMNS = """o.id, o.client_order_ref, o.buyer_id, o.seller_id, o.amount, o.currency, o.title, o.description, o.state, o.final_status,
     o.platform_fee_bps, o.cancel_reason, o.metadata, o.created_at, o.updated_at, o.closed_at, o.release_mode,
     o.reservation_expires_after_s, o.auto_release_after_s, o.make_buyer_whole, o.reservation_expires_at, o.auto_release_at"""
-# Orders with everything that hangs on them, for ``order_of``; whoever adds a condition names the order ``o``.
-ORDER = f"""
-    SELECT {_COLUMNS},
+_WHOLE = f"""{_COLUMNS},
         (SELECT jsonb_agg(to_jsonb(m) - 'order_id' ORDER BY m.position) FROM milestones m WHERE m.order_id = o.id) AS milestones,
         (SELECT to_jsonb(e) FROM escrows e WHERE e.order_id = o.id) AS escrow,
         (SELECT to_jsonb(p) FROM operations p
          WHERE p.resource_id = o.id AND p.status IN ('PENDING', 'RUNNING')) AS operation,
-        (SELECT to_jsonb(d) FROM disputes d WHERE d.order_id = o.id ORDER BY d.id DESC LIMIT 1) AS dispute
-    FROM orders o
-"""  # noqa: S608
+        (SELECT to_jsonb(d) FROM disputes d WHERE d.order_id = o.id ORDER BY d.id DESC LIMIT 1) AS dispute"""  # noqa: S608
+# Orders with everything that hangs on them, for ``order_of``; whoever adds a condition names the order ``o``.
+ORDER = f"SELECT {_WHOLE} FROM orders o"  # noqa: S608
 _GET = text(f"{ORDER} WHERE o.id = :id")
+_GET_WITH_PURSE = text(
+    f"SELECT {_WHOLE}, {PURSE} FROM orders o JOIN users u ON u.id = o.buyer_id {PURSE_JOINS} WHERE o.id = :id {LOCKING_PURSE}"  # noqa: S608
+)
 _FILTERS = {
     "cursor": "o.id < :cursor",
     "buyer_id": "o.buyer_id = :buyer_id",
@@ -264,6 +266,16 @@ async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:
     # Two statements: only one that begins when the lock is had sees all that its last holder has committed.
     transaction.send(_LOCK, id=order_id)
     return await get(transaction, order_id)
+
+
+async def lock_with_purse(transaction: Transaction, order_id: str) -> tuple[OrderRecord, Purse] | None:
+    """The same together with what its buyer may spend, locked as well."""
+    transaction.send(_LOCK, id=order_id)
+    row = await transaction.first(_GET_WITH_PURSE, id=order_id)
+    if row is None:
+        return None
+    purse = taken_purse(row)
+    return order_of(row), purse
 
 
 async def page(transaction: Transaction, wanted: OrderFilter, cursor: str | None, limit: int) -> list[OrderRecord]:

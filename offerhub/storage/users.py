@@ -49,13 +49,13 @@ _STANDING = text(
     FROM users u LEFT JOIN wallets w ON w.user_id = u.id WHERE u.id = ANY(:ids)
     """
 )
-# Accounts are opened with their user.
-_LOCK_AVAILABLE = text(
-    """
-    SELECT u.status, b.balance FROM users u JOIN account_balances b ON b.account = 'user:' || u.id || '\\:available'
-    WHERE u.id = :id FOR UPDATE OF b
-    """
-)
+# What the user ``u`` may spend; whoever reads it in a statement of his own locks it there. Accounts are opened with their user.
+PURSE = "u.status AS user_status, a.balance AS available, r.balance AS reserved"
+PURSE_JOINS = """JOIN account_balances a ON a.account = 'user:' || u.id || '\\:available'
+    JOIN account_balances r ON r.account = 'user:' || u.id || '\\:reserved'"""
+# In the order of their names, like every posting.
+LOCKING_PURSE = "FOR UPDATE OF a, r"
+_LOCK_PURSE = text(f"SELECT {PURSE} FROM users u {PURSE_JOINS} WHERE u.id = :id {LOCKING_PURSE}")  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Purse:
-    """What a user may spend."""
+    """What a user may spend and what of his is set aside, in stroops."""
 
     status: str
     available: int
+    reserved: int
 
 
 @dataclass(frozen=True)
@@ -168,10 +169,15 @@ async def standings(transaction: Transaction, user_ids: tuple[str, ...]) -> dict
 
 
 async def lock_purse(transaction: Transaction, user_id: str) -> Purse:
-    """What is available to him, locked until the transaction ends, and whether he is suspended."""
-    row = await transaction.first(_LOCK_AVAILABLE, id=user_id)
+    """As it is now, locked until the transaction ends."""
+    row = await transaction.first(_LOCK_PURSE, id=user_id)
     assert row is not None, "every user has accounts"
-    return Purse(row["status"], row["balance"])
+    return taken_purse(row)
+
+
+def taken_purse(row: dict[str, Any]) -> Purse:
+    """The purse out of a row read with ``PURSE``, which is left without it."""
+    return Purse(row.pop("user_status"), row.pop("available"), row.pop("reserved"))
 
 
 def _account(row: dict[str, Any]) -> UserAccount:

@@ -18,6 +18,7 @@ LEAVES_NONE = {
     "get_operation": "reads",
     "in_flight": "reads",
     "lock_order": "reads under a lock",
+    "lock_order_with_purse": "reads under a lock",
     "look_at_order": "reads",
     "look_at_dispute": "reads",
     "lock_dispute": "reads under a lock",
