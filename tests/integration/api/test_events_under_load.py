@@ -15,7 +15,9 @@ from sqlalchemy import text
 from devstack import ports, valkey
 from offerhub.domain.context import Context
 from offerhub.domain.events import Event
+from offerhub.storage.events import EventFilter
 from offerhub.storage.unit_of_work import Database
+from offerhub.stream.hub import Subscription
 from tests.integration.api.conftest import Api, opened, relaying
 from tests.integration.api.test_events import Message, emit, everything, stream, take
 from tests.services import TestServices
@@ -129,8 +131,10 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_misses_nothing(postgre
     async with opened(postgres_url, redis_url) as api, relaying(postgres_url, redis_url):
         reader, writer = await _slow_connection(api)
         assert b": still here" in await reader.readuntil(b": still here")
-        for turn in range(count // 100):
-            await _emit_large(api.services.database, turn, size)
+        with api.services.hub.subscribe(EventFilter(types=("user.created",))) as told:
+            for turn in range(count // 100):
+                await _emit_large(api.services.database, turn, size)
+                await _take(told, 100)
         body = await asyncio.wait_for(reader.read(), 120)
         writer.close()
         frames = [frame for frame in _unchunked(body).split(b"\n\n") if frame.startswith((b"id: ", b"event: "))]
@@ -140,6 +144,12 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_misses_nothing(postgre
         async with stream(api, TYPES, last_id=seen[-1]) as messages:
             seen += [event_id for event_id, _, _ in await take(messages, count - len(seen), 120)]
         assert seen == [record.id for record in await everything(api.services.database) if record.type == "user.created"]
+
+
+async def _take(told: Subscription, count: int) -> None:
+    async with asyncio.timeout(LOAD_LIMIT_S):
+        while count > 0:
+            count -= len(await told.take(timeout_s=1))
 
 
 async def _slow_connection(api: Api) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -10,9 +10,9 @@ from offerhub.commands.deposits import book_payments
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.commands.wallets import begin_activation, book_activation, record_wallets
 from offerhub.domain.errors import DomainError, ErrorCode
-from offerhub.domain.ledger import Entry, Posting, reserve
+from offerhub.domain.ledger import Entry, Posting, available, reserve, reserved
 from offerhub.domain.payments import IncomingPayment
-from offerhub.storage import deposits, ledger
+from offerhub.storage import deposits, ledger, users
 from offerhub.storage.deposits import DepositFilter
 from tests.integration.commands.market import PLATFORM, Market, wallet
 
@@ -107,3 +107,22 @@ async def test_no_entry_can_be_added_to_a_posting_that_balances(market: Market) 
             await transaction.run(
                 text("INSERT INTO ledger_entries (posting_id, account, amount) SELECT max(id), 'world\\:stellar', 7 FROM ledger_postings")
             )
+
+
+async def test_what_is_booked_already_fails_on_locked_accounts_too(market: Market) -> None:
+    user = await market.user(10)
+    posting = reserve("ord_x", user.id, 4)
+    assert await _post_on_locked(market, user.id, posting) == [6, 4]
+    with pytest.raises(IntegrityError, match="reference_kind"):
+        await _post_on_locked(market, user.id, posting)
+    with pytest.raises(IntegrityError, match="account_not_negative"):
+        await _post_on_locked(market, user.id, reserve("ord_y", user.id, 7))
+    assert await market.balance(user) == (6, 4, 0)
+
+
+async def _post_on_locked(market: Market, user_id: str, posting: Posting) -> list[int]:
+    async with market.command() as transaction:
+        purse = await users.lock_purse(transaction, user_id)
+        transaction.audit("order.funds_reserved", ("order", posting.reference), None, {"userId": user_id})
+        held = {available(user_id): purse.available, reserved(user_id): purse.reserved}
+        return list(ledger.post_on_locked(transaction, posting, held).values())
