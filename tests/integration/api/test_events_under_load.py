@@ -161,9 +161,8 @@ async def _slow_connection(api: Api) -> tuple[asyncio.StreamReader, asyncio.Stre
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
     reader, writer = await asyncio.open_connection(sock=raw, limit=4096)
-    head = (
-        f"GET /api/v1/events?types=user.created HTTP/1.1\r\nHost: {address}\r\nAuthorization: {api.client.headers['Authorization']}\r\n\r\n"
-    )
+    headers = f"Host: {address}\r\nAuthorization: {api.client.headers['Authorization']}\r\nConnection: close"
+    head = f"GET /api/v1/events?types=user.created HTTP/1.1\r\n{headers}\r\n\r\n"
     writer.write(head.encode())
     return reader, writer
 
