@@ -55,6 +55,7 @@ from offerhub.domain.messages import (
     TRUSTLESS_QUEUE,
     WALLET_STOCK_WORKFLOW_ID,
 )
+from offerhub.garbage import keep_what_is_loaded
 from offerhub.providers.budget import TRUSTLESS_WORK, RequestBudget
 from offerhub.providers.trustless_work import Access, TrustlessWork
 from offerhub.reconciliation.run import Reconciler
@@ -340,6 +341,7 @@ async def _main(settings: Settings) -> None:
 def main() -> None:
     settings = load_settings()
     configure(settings.log_level, settings.log_format)
+    keep_what_is_loaded()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_main(settings))
     sys.stdout.flush()

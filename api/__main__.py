@@ -9,6 +9,7 @@ import uvicorn
 from api.app import create_app, create_services
 from api.call import Services
 from api.protocol import BoundedHead
+from offerhub.garbage import keep_what_is_loaded
 from offerhub.settings import load_settings
 from offerhub.telemetry import logs
 
@@ -53,7 +54,9 @@ def main() -> None:
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
     services = create_services(settings)
-    ApiServer(server_config(services), services).run()
+    server = ApiServer(server_config(services), services)
+    keep_what_is_loaded()
+    server.run()
 
 
 if __name__ == "__main__":

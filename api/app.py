@@ -61,20 +61,21 @@ from offerhub.stream.stopping import told_to_stop
 from offerhub.stream.webhook_secrets import WebhookKeyError, WebhookSecrets
 from offerhub.telemetry.logs import get_logger
 
+# Routes are tried in this order: the most asked for come first.
 _RESOURCES = (
-    instance,
-    api_keys,
+    orders,
     users,
     balances,
+    escrow,
+    resolution,
+    milestones,
+    operations,
+    instance,
+    api_keys,
     statements,
     wallets,
-    orders,
     timeline,
-    escrow,
     disputes,
-    milestones,
-    resolution,
-    operations,
     deposits,
     withdrawals,
     webhooks,
