@@ -29,7 +29,12 @@ _LIST = text(
     ORDER BY id DESC LIMIT :limit
     """  # noqa: S608
 )
-_HELD = text(f"SELECT {_COLUMNS} FROM deposits WHERE recipient = :recipient AND status = 'HELD' ORDER BY id FOR UPDATE")  # noqa: S608
+_HELD = text(
+    f"""
+    SELECT {_COLUMNS} FROM deposits WHERE recipient = :recipient AND status = 'HELD'
+    ORDER BY CAST(chain_operation AS bigint), change_index FOR UPDATE
+    """  # noqa: S608
+)
 _CREDIT_HELD = text("UPDATE deposits SET status = 'CREDITED', user_id = :user_id, reason = NULL WHERE id = :id AND status = 'HELD'")
 _RECORDED = text(
     """
