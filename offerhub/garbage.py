@@ -9,7 +9,7 @@ _NEW_OBJECTS = 10_000
 
 
 def keep_what_is_loaded() -> None:
-    """Called once, when a process is ready to work.
+    """Called once, when everything is imported.
 
     Without it every full collection goes through the modules of all libraries, and requests wait for a tenth of a second meanwhile.
     """

@@ -33,34 +33,33 @@ class BalanceChange:
 
 async def book(transaction: Transaction, posting: Posting, *changes: BalanceChange) -> bool:
     """Book and tell; False (and nothing told) when the posting is booked already."""
-    balances = await books.post(transaction, posting)
+    told = {account for change in changes for account in _accounts(change)}
+    balances = await books.post(transaction, posting, told)
     if balances is None:
         return False
     for change in changes:
-        await _tell(transaction, posting, change, balances)
+        _tell(transaction, posting, change, balances)
     return True
 
 
 def book_on_locked(transaction: Transaction, posting: Posting, change: BalanceChange, purse: Purse) -> None:
     """Book between the two accounts of a user whose purse is locked, and tell. Booked already, the transaction fails."""
-    accounts = {ledger.available(change.user_id): purse.available, ledger.reserved(change.user_id): purse.reserved}
-    _emit(transaction, posting, change, books.post_on_locked(transaction, posting, accounts))
+    held = dict(zip(_accounts(change), (purse.available, purse.reserved), strict=True))
+    _tell(transaction, posting, change, books.post_on_locked(transaction, posting, held))
 
 
-async def _tell(transaction: Transaction, posting: Posting, change: BalanceChange, balances: Mapping[str, int]) -> None:
-    accounts = (ledger.available(change.user_id), ledger.reserved(change.user_id))
-    if not balances.keys() >= set(accounts):
-        balances = await books.lock_balances(transaction, accounts)
-    _emit(transaction, posting, change, balances)
+def _accounts(change: BalanceChange) -> tuple[str, str]:
+    return ledger.available(change.user_id), ledger.reserved(change.user_id)
 
 
-def _emit(transaction: Transaction, posting: Posting, change: BalanceChange, balances: Mapping[str, int]) -> None:
+def _tell(transaction: Transaction, posting: Posting, change: BalanceChange, balances: Mapping[str, int]) -> None:
+    available, reserved = _accounts(change)
     payload = {
         "userId": change.user_id,
         "amount": format_amount(change.amount_stroops),
         "source": change.source,
-        "available": format_amount(balances[ledger.available(change.user_id)]),
-        "reserved": format_amount(balances[ledger.reserved(change.user_id)]),
+        "available": format_amount(balances[available]),
+        "reserved": format_amount(balances[reserved]),
     }
     subjects = {"orderId": change.order_id, "depositId": change.deposit_id, "withdrawalId": change.withdrawal_id}
     payload |= {name: subject for name, subject in subjects.items() if subject}

@@ -21,6 +21,7 @@ from offerhub.storage.unit_of_work import BACKGROUND_PRIORITY, Transaction, Work
 from offerhub.storage.users import Purse
 
 Found = TypeVar("Found")
+
 ORDER_WORKFLOW = "Order"
 DISPUTE_WORKFLOW = "Dispute"
 # What pays somebody out goes first, then what leads there, then what only begins.
@@ -59,10 +60,10 @@ async def lock_order_with_purse(transaction: Transaction, order_id: str) -> tupl
     return _found(await orders.lock_with_purse(transaction, order_id), order_id)
 
 
-def _found(order: Found | None, order_id: str) -> Found:
-    if order is None:
+def _found(found: Found | None, order_id: str) -> Found:
+    if found is None:
         raise DomainError(ErrorCode.ORDER_NOT_FOUND, f"There is no order {order_id}.", {"orderId": order_id})
-    return order
+    return found
 
 
 async def move_order(transaction: Transaction, order: OrderRecord, target: OrderState, **fields: str | None) -> OrderRecord:

@@ -32,7 +32,8 @@ _LIST = text(
 _HELD = text(
     f"""
     SELECT {_COLUMNS} FROM deposits WHERE recipient = :recipient AND status = 'HELD'
-    ORDER BY CAST(chain_operation AS bigint), change_index FOR UPDATE
+    -- As numbers, which they are.
+    ORDER BY length(chain_operation), chain_operation, change_index FOR UPDATE
     """  # noqa: S608
 )
 _CREDIT_HELD = text("UPDATE deposits SET status = 'CREDITED', user_id = :user_id, reason = NULL WHERE id = :id AND status = 'HELD'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,13 +29,18 @@ _POSTING = """WITH posting AS (
 _POST = text(
     f"""{_POSTING.format(on_conflict="ON CONFLICT (reference, kind) DO NOTHING")}
     , locked AS (
-        -- In the order of their names, so that two postings over the same accounts never wait for each other.
-        SELECT account FROM account_balances WHERE account IN (SELECT account FROM entry) ORDER BY account FOR UPDATE
+        -- In the order of their names, so that two postings over the same accounts never wait for each other in a circle.
+        SELECT account, balance FROM account_balances
+        WHERE account IN (SELECT account FROM entry UNION ALL SELECT unnest(CAST(:also AS text[])) FROM posting)
+        ORDER BY account FOR UPDATE
+    ), changed AS (
+        UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now
+        FROM delta JOIN locked USING (account)
+        WHERE b.account = delta.account
+        RETURNING b.account, b.balance
     )
-    UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now
-    FROM delta JOIN locked USING (account)
-    WHERE b.account = delta.account
-    RETURNING b.account, b.balance
+    SELECT account, balance FROM changed
+    UNION ALL SELECT account, balance FROM locked WHERE account NOT IN (SELECT account FROM entry)
     """  # noqa: S608
 )
 _POST_ON_LOCKED = text(
@@ -76,15 +81,16 @@ class UserBalance:
         return self.available + self.reserved + self.in_transit
 
 
-async def post(transaction: Transaction, posting: Posting) -> dict[str, int] | None:
-    """Book a posting; returns the new balances of its accounts, or None when ``(reference, kind)`` is booked already.
+async def post(transaction: Transaction, posting: Posting, also: Collection[str] = ()) -> dict[str, int] | None:
+    """Book a posting; returns the new balances of its accounts, or None when ``(reference, kind)`` is booked already. The accounts in
+    ``also`` are locked together with them, and their balances returned too.
 
     An account that would fall below zero raises the database's check violation (``account_not_negative``); one that was never
     opened raises ``LedgerMismatchError``.
     """
-    rows = await transaction.rows(_POST, **_values(posting), now=transaction.now)
+    rows = await transaction.rows(_POST, **_values(posting), also=list(also), now=transaction.now)
     balances = {row["account"]: row["balance"] for row in rows}
-    if balances and balances.keys() != {entry.account for entry in posting.entries}:
+    if balances and balances.keys() != {*also, *(entry.account for entry in posting.entries)}:
         raise LedgerMismatchError(f"posting {posting.reference}/{posting.kind} names an account that was never opened")
     return balances or None
 

@@ -269,7 +269,7 @@ async def lock(transaction: Transaction, order_id: str) -> OrderRecord | None:
 
 
 async def lock_with_purse(transaction: Transaction, order_id: str) -> tuple[OrderRecord, Purse] | None:
-    """The same together with what its buyer may spend, locked as well."""
+    """The same together with what its buyer may spend, locked as well; every user has accounts."""
     transaction.send(_LOCK, id=order_id)
     row = await transaction.first(_GET_WITH_PURSE, id=order_id)
     if row is None:

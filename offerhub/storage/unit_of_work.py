@@ -233,7 +233,7 @@ class Database:
 
     @asynccontextmanager
     async def rehearsal(self, context: Context) -> AsyncIterator[Transaction]:
-        """Everything a command checks and would write, seen by nobody: rolled back whatever happens."""
+        """Everything a command checks; of what it would write nobody sees anything: rolled back whatever happens."""
         async with self._session() as session:
             session.begin()
             yield Transaction(session, context, datetime.now(UTC))
