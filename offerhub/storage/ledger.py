@@ -23,31 +23,20 @@ _POSTING = """WITH posting AS (
         FROM posting, unnest(CAST(:accounts AS text[]), CAST(:amounts AS bigint[])) AS e(account, amount)
     ), written AS (
         INSERT INTO ledger_entries (posting_id, account, amount) SELECT posting_id, account, amount FROM entry
-    ), delta AS (
-        SELECT account, sum(amount) AS amount FROM entry GROUP BY account
+    ), changed AS (
+        UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now
+        FROM (SELECT account, sum(amount) AS amount FROM entry GROUP BY account) delta
+        WHERE b.account = delta.account
+        RETURNING b.account, b.balance
     )"""
 _POST = text(
     f"""{_POSTING.format(on_conflict="ON CONFLICT (reference, kind) DO NOTHING")}
-    , locked AS (
-        -- In the order of their names, so that two postings over the same accounts never wait for each other in a circle.
-        SELECT account, balance FROM account_balances
-        WHERE account IN (SELECT account FROM entry UNION ALL SELECT unnest(CAST(:also AS text[])) FROM posting)
-        ORDER BY account FOR UPDATE
-    ), changed AS (
-        UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now
-        FROM delta JOIN locked USING (account)
-        WHERE b.account = delta.account
-        RETURNING b.account, b.balance
-    )
     SELECT account, balance FROM changed
-    UNION ALL SELECT account, balance FROM locked WHERE account NOT IN (SELECT account FROM entry)
+    UNION ALL
+    SELECT account, balance FROM account_balances WHERE account = ANY(CAST(:beside AS text[])) AND EXISTS (SELECT FROM posting)
     """  # noqa: S608
 )
-_POST_ON_LOCKED = text(
-    f"""{_POSTING.format(on_conflict="")}
-    UPDATE account_balances b SET balance = b.balance + delta.amount, updated_at = :now FROM delta WHERE b.account = delta.account
-    """  # noqa: S608
-)
+_POST_ON_LOCKED = text(f"{_POSTING.format(on_conflict='')} SELECT FROM changed")
 _OPEN = text(
     """
     INSERT INTO account_balances (account, balance, updated_at)
@@ -56,6 +45,7 @@ _OPEN = text(
     """
 )
 _BALANCE = text("SELECT balance FROM account_balances WHERE account = :account")
+# In the order of their names, so that no two transactions wait for each other in a circle.
 _LOCK = text("SELECT account, balance FROM account_balances WHERE account = ANY(:accounts) ORDER BY account FOR UPDATE")
 
 
@@ -88,9 +78,12 @@ async def post(transaction: Transaction, posting: Posting, also: Collection[str]
     An account that would fall below zero raises the database's check violation (``account_not_negative``); one that was never
     opened raises ``LedgerMismatchError``.
     """
-    rows = await transaction.rows(_POST, **_values(posting), also=list(also), now=transaction.now)
+    own = {entry.account for entry in posting.entries}
+    # A statement of its own: the next one begins when the accounts are ours and sees what whoever held them has left.
+    transaction.send(_LOCK, accounts=[*own.union(also)])
+    rows = await transaction.rows(_POST, **_values(posting), beside=[*set(also) - own], now=transaction.now)
     balances = {row["account"]: row["balance"] for row in rows}
-    if balances and balances.keys() != {*also, *(entry.account for entry in posting.entries)}:
+    if balances and balances.keys() != own.union(also):
         raise LedgerMismatchError(f"posting {posting.reference}/{posting.kind} names an account that was never opened")
     return balances or None
 
@@ -123,7 +116,7 @@ async def open_accounts(transaction: Transaction, accounts: Sequence[str]) -> No
 
 async def lock_balances(transaction: Transaction, accounts: Sequence[str]) -> dict[str, int]:
     """Balances, locked until the transaction ends; accounts never used are 0."""
-    rows = await transaction.rows(_LOCK, accounts=sorted(accounts))
+    rows = await transaction.rows(_LOCK, accounts=list(accounts))
     return dict.fromkeys(accounts, 0) | {row["account"]: row["balance"] for row in rows}
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from psycopg import Error, IntegrityError
 from sqlalchemy import text
 
-from offerhub.commands.balances import BalanceChange, book
 from offerhub.commands.deposits import book_payments
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.commands.wallets import begin_activation, book_activation, record_wallets
 from offerhub.domain.errors import DomainError, ErrorCode
-from offerhub.domain.ledger import Entry, Posting, available, fund, reserve, reserved
+from offerhub.domain.ledger import Entry, Posting, available, reserve, reserved
 from offerhub.domain.payments import IncomingPayment
 from offerhub.storage import deposits, ledger, users
 from offerhub.storage.deposits import DepositFilter
@@ -129,37 +126,3 @@ async def _post_on_locked(market: Market, user_id: str, posting: Posting) -> lis
         transaction.audit("order.funds_reserved", ("order", posting.reference), None, {"userId": user_id})
         held = {available(user_id): purse.available, reserved(user_id): purse.reserved}
         return list(ledger.post_on_locked(transaction, posting, held).values())
-
-
-async def test_a_funding_takes_its_buyers_accounts_in_the_order_of_everybody_else(market: Market) -> None:
-    """Otherwise it holds what he has reserved while it waits for what he has available: a reservation of his does the opposite."""
-    user = await market.user(10)
-    async with market.command() as transaction:
-        await ledger.open_accounts(transaction, ["escrow:esc_x"])
-        await ledger.post(transaction, reserve("ord_x", user.id, 4))
-        transaction.audit("order.funds_reserved", ("order", "ord_x"), None, {"userId": user.id})
-    async with market.command() as neighbour:
-        await ledger.lock_balances(neighbour, [available(user.id)])
-        booking = asyncio.create_task(_book_funding(market, user.id))
-        await _until_somebody_waits(market)
-        reserved_free = text("SELECT 1 FROM account_balances WHERE account = :account FOR UPDATE NOWAIT")
-        assert await neighbour.first(reserved_free, account=reserved(user.id))
-    await booking
-    assert await market.balance(user) == (6, 0, 0)
-    async with market.database.reading() as reader:
-        told = await reader.first(text("SELECT payload FROM events WHERE type = 'balance.debited'"))
-    assert told is not None
-    assert (told["payload"]["available"], told["payload"]["reserved"]) == ("0.0000006", "0.00")
-
-
-async def _until_somebody_waits(market: Market) -> None:
-    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-    async with market.database.reading() as reader, asyncio.timeout(60):
-        while not await reader.first(waiting):  # noqa: ASYNC110 - PostgreSQL tells nobody
-            await asyncio.sleep(0.01)
-
-
-async def _book_funding(market: Market, user_id: str) -> None:
-    async with market.command() as transaction:
-        await book(transaction, fund("esc_x", user_id, 4, "h"), BalanceChange("balance.debited", user_id, 4, "escrow_funding", "ord_x"))
-        transaction.audit("escrow.funded", ("escrow", "esc_x"), None, {"userId": user_id})

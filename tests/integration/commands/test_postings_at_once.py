@@ -1,0 +1,83 @@
+"""Postings over the same accounts wait for each other; each books on what the one before has left."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from offerhub.commands.balances import BalanceChange, book
+from offerhub.domain.ledger import Entry, Posting, available, fund, reserve, reserved
+from offerhub.storage import ledger
+from offerhub.storage.unit_of_work import Transaction
+from tests.integration.commands.market import Market
+
+PLANS = ("nothing", "enable_hashjoin", "enable_mergejoin", "enable_nestloop", "enable_seqscan", "enable_indexscan")
+
+
+@pytest.mark.parametrize("without", PLANS)
+@pytest.mark.parametrize("also", ["world:two", "world:four"])
+@pytest.mark.parametrize(("source", "target"), [("world:two", "world:three"), ("world:three", "world:two")])
+async def test_what_was_changed_meanwhile_is_booked_on(market: Market, source: str, target: str, also: str, without: str) -> None:
+    """Whichever way PostgreSQL chooses to carry the statements out: some lose a row that somebody changes while they wait for it."""
+    async with market.command() as transaction:
+        await ledger.open_accounts(transaction, ["world:one", "world:two", "world:three", "world:four"])
+        _audit(transaction)
+    async with market.command() as neighbour:
+        await ledger.post(neighbour, _posting("first", "world:one", "world:three"))
+        _audit(neighbour)
+        booking = asyncio.create_task(_book(market, _posting("second", source, target), also, without))
+        await _until_somebody_waits(market)
+    left = {"world:two": 0, "world:three": 1}
+    assert await booking == {also: 0, source: left[source] - 1, target: left[target] + 1}
+
+
+async def test_a_funding_takes_its_buyers_accounts_in_the_order_of_everybody_else(market: Market) -> None:
+    """Otherwise it holds what he has reserved while it waits for what he has available: a reservation of his does the opposite."""
+    user = await market.user(10)
+    async with market.command() as transaction:
+        await ledger.open_accounts(transaction, ["escrow:esc_x"])
+        await ledger.post(transaction, reserve("ord_x", user.id, 4))
+        _audit(transaction)
+    async with market.command() as neighbour:
+        await ledger.lock_balances(neighbour, [available(user.id)])
+        booking = asyncio.create_task(_book_funding(market, user.id))
+        await _until_somebody_waits(market)
+        reserved_free = text("SELECT 1 FROM account_balances WHERE account = :account FOR UPDATE NOWAIT")
+        assert await neighbour.first(reserved_free, account=reserved(user.id))
+    await booking
+    assert await market.balance(user) == (6, 0, 0)
+    async with market.database.reading() as reader:
+        told = await reader.first(text("SELECT payload FROM events WHERE type = 'balance.debited'"))
+    assert told is not None
+    assert (told["payload"]["available"], told["payload"]["reserved"]) == ("0.0000006", "0.00")
+
+
+def _posting(reference: str, source: str, target: str) -> Posting:
+    return Posting(reference, "test", (Entry(source, -1), Entry(target, 1)))
+
+
+def _audit(transaction: Transaction) -> None:
+    transaction.audit("order.funds_reserved", ("order", "ord_x"), None, {})
+
+
+async def _book(market: Market, posting: Posting, also: str, without: str) -> dict[str, int] | None:
+    async with market.command() as transaction:
+        _audit(transaction)
+        if without != "nothing":
+            await transaction.run(text(f"SET LOCAL {without} = off"))
+        return await ledger.post(transaction, posting, [also])
+
+
+async def _book_funding(market: Market, user_id: str) -> None:
+    async with market.command() as transaction:
+        await book(transaction, fund("esc_x", user_id, 4, "h"), BalanceChange("balance.debited", user_id, 4, "escrow_funding", "ord_x"))
+        transaction.audit("escrow.funded", ("escrow", "esc_x"), None, {"userId": user_id})
+
+
+async def _until_somebody_waits(market: Market) -> None:
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    async with market.database.reading() as reader, asyncio.timeout(60):
+        while not await reader.first(waiting):  # noqa: ASYNC110 - PostgreSQL tells nobody
+            await asyncio.sleep(0.01)
