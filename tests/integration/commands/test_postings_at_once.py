@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from offerhub.commands.balances import BalanceChange, book
 from offerhub.domain.ledger import Entry, Posting, available, fund, reserve, reserved
-from offerhub.storage import ledger
+from offerhub.storage import ledger, orders
 from offerhub.storage.unit_of_work import Transaction
+from offerhub.storage.users import Purse
 from tests.integration.commands.market import Market
 
 PLANS = ("nothing", "enable_hashjoin", "enable_mergejoin", "enable_nestloop", "enable_seqscan", "enable_indexscan")
@@ -31,6 +32,18 @@ async def test_what_was_changed_meanwhile_is_booked_on(market: Market, source: s
         await _until_somebody_waits(market)
     left = {"world:two": 0, "world:three": 1}
     assert await booking == {also: 0, source: left[source] - 1, target: left[target] + 1}
+
+
+@pytest.mark.parametrize("without", PLANS)
+async def test_a_purse_is_what_somebody_has_left_meanwhile(market: Market, without: str) -> None:
+    buyer, seller = await market.user(10), await market.user()
+    order = await market.order(buyer, seller, 5)
+    async with market.command() as neighbour:
+        await ledger.post(neighbour, reserve("ord_x", buyer.id, 4))
+        _audit(neighbour)
+        looking = asyncio.create_task(_purse(market, order.id, without))
+        await _until_somebody_waits(market)
+    assert await looking == Purse("ACTIVE", available=6, reserved=4)
 
 
 async def test_a_funding_takes_its_buyers_accounts_in_the_order_of_everybody_else(market: Market) -> None:
@@ -65,9 +78,20 @@ def _audit(transaction: Transaction) -> None:
 async def _book(market: Market, posting: Posting, also: str, without: str) -> dict[str, int] | None:
     async with market.command() as transaction:
         _audit(transaction)
-        if without != "nothing":
-            await transaction.run(text(f"SET LOCAL {without} = off"))
+        await _plan(transaction, without)
         return await ledger.post(transaction, posting, [also])
+
+
+async def _purse(market: Market, order_id: str, without: str) -> Purse | None:
+    async with market.command() as transaction:
+        await _plan(transaction, without)
+        found = await orders.lock_with_purse(transaction, order_id)
+        return found[1] if found else None
+
+
+async def _plan(transaction: Transaction, without: str) -> None:
+    if without != "nothing":
+        await transaction.run(text(f"SET LOCAL {without} = off"))
 
 
 async def _book_funding(market: Market, user_id: str) -> None:
