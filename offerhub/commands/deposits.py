@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from offerhub.commands.balances import BalanceChange, book
@@ -11,6 +11,7 @@ from offerhub.domain.events import Event
 from offerhub.domain.money import USDC, format_amount
 from offerhub.domain.payments import Anchor, IncomingPayment
 from offerhub.storage import deposits, orders, streams, wallets
+from offerhub.storage import ledger as books
 from offerhub.storage.deposits import DepositRecord
 from offerhub.storage.streams import StreamState
 from offerhub.storage.unit_of_work import Transaction, new_id
@@ -47,10 +48,11 @@ async def credit(transaction: Transaction, payments: Sequence[IncomingPayment], 
         return []
     contracts = await orders.our_contracts(transaction, sorted({p.sender for p in payments if p.sender.startswith("C")}))
     ours = {*owners, *contracts, *(account.public_key for account in await wallets.platform_accounts(transaction))}
+    incoming = [payment for payment in payments if payment.recipient in owners and payment.sender not in ours]
+    # Together: one after the other, somebody who holds the next user's account could wait for what we hold already.
+    books.lock(transaction, _accounts({owners[payment.recipient] for payment in incoming}))
     credited: list[DepositRecord] = []
-    for payment in payments:
-        if payment.recipient not in owners or payment.sender in ours:
-            continue
+    for payment in incoming:
         deposit = _judge(payment, owners[payment.recipient])
         if not await deposits.insert(transaction, deposit):
             continue
@@ -93,6 +95,12 @@ async def accept_gap(transaction: Transaction, first_ledger: int, note: str) -> 
     await streams.advance(transaction, PAYMENTS_STREAM, str(first_ledger << 32))
     cursor = before.cursor if before else None
     transaction.audit("deposits.gap_accepted", ("stream", PAYMENTS_STREAM), {"cursor": cursor}, {"ledger": str(first_ledger), "note": note})
+
+
+def _accounts(user_ids: Iterable[str | None]) -> list[str]:
+    """All that crediting them changes or tells of."""
+    theirs = [account for user_id in user_ids if user_id for account in (ledger.available(user_id), ledger.reserved(user_id))]
+    return [*theirs, ledger.WORLD_STELLAR] if theirs else []
 
 
 def _judge(payment: IncomingPayment, owner: str | None) -> DepositRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,7 +80,7 @@ async def post(transaction: Transaction, posting: Posting, also: Collection[str]
     """
     own = {entry.account for entry in posting.entries}
     # A statement of its own: the next one begins when the accounts are ours and sees what whoever held them has left.
-    transaction.send(_LOCK, accounts=[*own.union(also)])
+    lock(transaction, own.union(also))
     rows = await transaction.rows(_POST, **_values(posting), beside=[*set(also) - own], now=transaction.now)
     balances = {row["account"]: row["balance"] for row in rows}
     if balances and balances.keys() != own.union(also):
@@ -112,6 +112,11 @@ def _values(posting: Posting) -> dict[str, object]:
 async def open_accounts(transaction: Transaction, accounts: Sequence[str]) -> None:
     """Create the accounts at zero; a posting may only name accounts that exist."""
     await transaction.run(_OPEN, accounts=list(accounts), now=transaction.now)
+
+
+def lock(transaction: Transaction, accounts: Iterable[str]) -> None:
+    """From the next statement on, until the transaction ends."""
+    transaction.send(_LOCK, accounts=list(accounts))
 
 
 async def lock_balances(transaction: Transaction, accounts: Sequence[str]) -> dict[str, int]:

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from offerhub.commands.balances import BalanceChange, book
-from offerhub.domain.ledger import Entry, Posting, available, fund, reserve, reserved
+from offerhub.commands.deposits import book_payments
+from offerhub.domain.ledger import WORLD_STELLAR, Entry, Posting, available, fund, reserve, reserved
+from offerhub.domain.payments import IncomingPayment
 from offerhub.storage import ledger, orders
 from offerhub.storage.unit_of_work import Transaction
 from offerhub.storage.users import Purse
@@ -65,6 +67,29 @@ async def test_a_funding_takes_its_buyers_accounts_in_the_order_of_everybody_els
         told = await reader.first(text("SELECT payload FROM events WHERE type = 'balance.debited'"))
     assert told is not None
     assert (told["payload"]["available"], told["payload"]["reserved"]) == ("0.0000006", "0.00")
+
+
+async def test_deposits_of_several_users_take_their_accounts_before_what_all_share(market: Market) -> None:
+    """Otherwise the first holds what the world has given while the second waits for who may be waiting for just that."""
+    users = [await market.user(), await market.user()]
+    first, second = sorted(users, key=lambda user: user.id)
+    async with market.command() as neighbour:
+        await ledger.lock_balances(neighbour, [available(second.id)])
+        booking = asyncio.create_task(_credit(market, str(first.public_key), str(second.public_key)))
+        await _until_somebody_waits(market)
+        world_free = text("SELECT 1 FROM account_balances WHERE account = :account FOR UPDATE NOWAIT")
+        assert await neighbour.first(world_free, account=WORLD_STELLAR)
+    assert await booking == 2
+    assert [await market.balance(user) for user in users] == [(5, 0, 0), (5, 0, 0)]
+
+
+async def _credit(market: Market, *recipients: str) -> int:
+    async with market.command() as transaction:
+        payments = [
+            IncomingPayment(str(number), 0, "h", "GSTRANGER", recipient, 5, "USDC", transaction.now)
+            for number, recipient in enumerate(recipients, 100)
+        ]
+        return await book_payments(transaction, payments, "101")
 
 
 def _posting(reference: str, source: str, target: str) -> Posting:
