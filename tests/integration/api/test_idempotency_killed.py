@@ -57,11 +57,13 @@ class Mortal:
 
     async def ask(self, path: str, body: dict[str, Any] | None, number: int, **headers: str) -> httpx.Response:
         """Until a process is there and PostgreSQL has noticed that the connection of the one before is gone."""
+        # The socket of the dead may take another connection before it is closed too.
+        not_there = httpx.ConnectError if DIE_AT in headers else httpx.TransportError
         headers = {"Authorization": f"Bearer {MASTER}", "Idempotency-Key": f"key-{number}", "Prefer": "wait=0", **headers}
         until = time.monotonic() + ANSWER_S
         async with httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=ANSWER_S) as client:
             while True:
-                with suppress(httpx.ConnectError):
+                with suppress(not_there):
                     answer = await client.post(path, json=body)
                     if answer.json().get("error", {}).get("code") != "IDEMPOTENCY_KEY_IN_PROGRESS":
                         return answer
