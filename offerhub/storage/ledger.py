@@ -31,9 +31,10 @@ _POSTING = """WITH posting AS (
     )"""
 _POST = text(
     f"""{_POSTING.format(on_conflict="ON CONFLICT (reference, kind) DO NOTHING")}
-    SELECT account, balance FROM changed
-    UNION ALL
-    SELECT account, balance FROM account_balances WHERE account = ANY(CAST(:beside AS text[])) AND EXISTS (SELECT FROM posting)
+    SELECT found.account, found.balance FROM posting LEFT JOIN (
+        SELECT account, balance FROM changed
+        UNION ALL SELECT account, balance FROM account_balances WHERE account = ANY(CAST(:beside AS text[]))
+    ) found ON true
     """  # noqa: S608
 )
 _POST_ON_LOCKED = text(f"{_POSTING.format(on_conflict='')} SELECT FROM changed")
@@ -82,10 +83,12 @@ async def post(transaction: Transaction, posting: Posting, also: Collection[str]
     # A statement of its own: the next one begins when the accounts are ours and sees what whoever held them has left.
     lock(transaction, own.union(also))
     rows = await transaction.rows(_POST, **_values(posting), beside=[*set(also) - own], now=transaction.now)
+    if not rows:
+        return None
     balances = {row["account"]: row["balance"] for row in rows}
-    if balances and balances.keys() != own.union(also):
+    if balances.keys() != own.union(also):
         raise LedgerMismatchError(f"posting {posting.reference}/{posting.kind} names an account that was never opened")
-    return balances or None
+    return balances
 
 
 def post_on_locked(transaction: Transaction, posting: Posting, balances: Mapping[str, int]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from offerhub.commands.deposits import book_payments
 from offerhub.commands.users import CreateUser, create_user
 from offerhub.commands.wallets import begin_activation, book_activation, record_wallets
-from offerhub.domain.errors import DomainError, ErrorCode
+from offerhub.domain.errors import DomainError, ErrorCode, LedgerMismatchError
 from offerhub.domain.ledger import Entry, Posting, available, reserve, reserved
 from offerhub.domain.payments import IncomingPayment
 from offerhub.storage import deposits, ledger, users
@@ -89,6 +89,18 @@ async def test_the_database_refuses_a_posting_that_does_not_balance(market: Mark
     with pytest.raises(Error, match="does not balance"):
         async with market.command() as transaction:
             await ledger.post(transaction, crooked)
+
+
+@pytest.mark.parametrize("accounts", [("world:stellar", "escrow:unknown"), ("escrow:unknown", "escrow:other")], ids=["one", "all"])
+async def test_a_posting_on_accounts_that_were_never_opened_is_not_booked_and_not_taken_for_booked(
+    market: Market, accounts: tuple[str, str]
+) -> None:
+    source, target = accounts
+    with pytest.raises(LedgerMismatchError, match="never opened"):
+        async with market.command() as transaction:
+            await ledger.post(transaction, Posting("x", "y", (Entry(source, -1), Entry(target, 1))))
+    async with market.database.reading() as reader:
+        assert await reader.first(text("SELECT 1 FROM ledger_postings")) is None
 
 
 @pytest.mark.parametrize("table", ["ledger_entries", "ledger_postings", "events", "audit_log"])
