@@ -53,7 +53,7 @@ class DisputeWorkflow(OperationWorkflow):
         view = self._see(await calls.look_at_dispute(dispute.dispute_id))
         while True:
             if view.state in _OVER and not self._has_news():
-                await self._index.told()
+                await self._index.told(self._has_news)
                 # What came meanwhile is answered by this run: there cannot be another one yet.
                 if not self._has_news():
                     return view.state
@@ -64,7 +64,7 @@ class DisputeWorkflow(OperationWorkflow):
                 await self._decide(self._decisions.popleft(), view)
             view = self._see(await self._looked_at(view))
             if workflow.info().is_continue_as_new_suggested():
-                await self._index.told()
+                await self._index.told(self._has_news)
                 if not self._decisions:
                     pending = [DisputeMessage(view.dispute_id, operation_id) for operation_id in self._inbox.left()]
                     workflow.continue_as_new(DisputeInput(view.dispute_id, pending, self._last_error, self._last_refusal))

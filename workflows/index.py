@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -22,13 +23,13 @@ class Index:
     def tell(self, plan: OperationPlan, result: OperationResult) -> None:
         """Of the operation's last transaction."""
         if plan.kind not in _UNTOLD and result.outcomes:
-            self._telling.add(asyncio.create_task(_tell(result.outcomes[-1].inner_hash, plan.kind)))
+            telling = asyncio.create_task(_tell(result.outcomes[-1].inner_hash, plan.kind))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
 
-    async def told(self) -> None:
-        """Before a run ends."""
-        if self._telling:
-            await asyncio.gather(*self._telling)
-            self._telling.clear()
+    async def told(self, has_news: Callable[[], bool]) -> None:
+        """Before a run ends: until everything is told, or there is something to do, which does not wait for that."""
+        await workflow.wait_condition(lambda: has_news() or not self._telling)
 
 
 async def _tell(transaction_hash: str, kind: str) -> None:

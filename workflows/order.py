@@ -66,11 +66,11 @@ class OrderWorkflow:
         view = self._see(await calls.look_at_order(order.order_id))
         while True:
             if not self._inbox and view.state == CLOSED:
-                await self._index.told()
+                await self._index.told(self._has_news)
                 # What was accepted for the closed order meanwhile is this run's, as there cannot be another one yet.
                 if not self._inbox:
                     return view.final_status
-            await self._deadline.wait(lambda: bool(self._inbox), view.deadline_unix, view.deadline)
+            await self._deadline.wait(self._has_news, view.deadline_unix, view.deadline)
             operations = self._inbox.take()
             if not operations:
                 view = self._see(await self._looked_at(view))
@@ -80,7 +80,7 @@ class OrderWorkflow:
                 self._may_hold_more = False
                 await calls.withdraw_remaining(view.order_id)
             if workflow.info().is_continue_as_new_suggested():
-                await self._index.told()
+                await self._index.told(self._has_news)
                 pending = [OrderMessage(view.order_id, operation_id) for operation_id in self._inbox.left()]
                 workflow.continue_as_new(OrderInput(order.order_id, pending, self._last_error))
 
@@ -101,6 +101,9 @@ class OrderWorkflow:
     @workflow.query(description="The transactions applied for this order in this run, with ledger and movements of money.")
     def attempts(self) -> list[dict[str, Any]]:
         return [asdict(outcome) for outcome in self._applied]
+
+    def _has_news(self) -> bool:
+        return bool(self._inbox)
 
     async def _looked_at(self, view: OrderView) -> OrderView:
         """While something happens by itself at some time, looking at the order does it if it is due."""

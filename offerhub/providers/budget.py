@@ -26,6 +26,8 @@ TRUSTLESS_WORK = "trustless-work"
 PATIENCE_MS = 2_000
 # While a more urgent call waits, or only slots kept for such calls are left.
 STAND_BACK_MS = 2_000
+# News for the index is in no hurry, and is given up after some tries.
+INDEX_STAND_BACK_MS = 20_000
 REDIS_TIMEOUT_S = 1
 
 
@@ -91,7 +93,7 @@ class RequestBudget:
             return None
         keys = [self._granted, self._blocked, *(self._waiting[above] for above in Priority if above < priority), self._waiting[priority]]
         left = slots_left_to_others(self._per_minute, priority)
-        arguments: list[int | str] = [self._per_minute, left, WINDOW_MS, STAND_BACK_MS, PATIENCE_MS, secrets.token_hex(8)]
+        arguments: list[int | str] = [self._per_minute, left, WINDOW_MS, _stand_back_ms(priority), PATIENCE_MS, secrets.token_hex(8)]
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 wait_ms = int(await self._script(keys=keys, args=arguments))
@@ -142,12 +144,16 @@ class LocalBudget:
         if len(self._granted_ms) >= self._per_minute:
             return max(self._granted_ms[0] + WINDOW_MS - now_ms, 1)
         if len(self._granted_ms) >= self._per_minute - slots_left_to_others(self._per_minute, priority):
-            return STAND_BACK_MS
+            return _stand_back_ms(priority)
         self._granted_ms.append(now_ms)
         return 0
 
     def block(self, retry_after_s: int) -> None:
         self._blocked_until_ms = time.monotonic_ns() // 1_000_000 + retry_after_s * 1000
+
+
+def _stand_back_ms(priority: Priority) -> int:
+    return INDEX_STAND_BACK_MS if priority is Priority.INDEX else STAND_BACK_MS
 
 
 def slots_left_to_others(per_minute: int, priority: Priority) -> int:

@@ -75,6 +75,13 @@ async def test_a_waiting_lower_class_does_not_hold_up_a_higher_one(redis: Redis)
     assert await budget.acquire(FUND) is None
 
 
+async def test_the_index_comes_back_when_there_may_be_room_again(redis: Redis) -> None:
+    """It has eight tries: two seconds apart they would all be over within the busy minute."""
+    local, shared = LocalBudget(50), RequestBudget(redis, "tw", 50)
+    assert [local.acquire(INDEX) for _ in range(26)] == [0] * 25 + [20_000]
+    assert [await shared.acquire(INDEX) for _ in range(26)] == [None] * 25 + [20]
+
+
 async def test_the_window_slides(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch, WINDOW_MS=1_200)
     budget = RequestBudget(redis, "tw", 2)
